@@ -53,7 +53,7 @@ $(DEV): $(STAMP)
 
 # What only the tests need: a cluster of two nodes is started for them on this machine.
 $(TESTS): $(DEV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect,sources]'
 	touch $(TESTS)
 
 clean:

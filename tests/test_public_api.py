@@ -40,7 +40,7 @@ PUBLIC = {
     "ask": "(recipe, step, document, writer, messages, subset, sample, sampling)",
     "derive_seed": "(parts)",
     "load_config": "(path, overrides)",
-    "read_documents": "(path)",
+    "read_documents": "(path, columns, exclude)",
     "read_passages": "(path)",
     "read_scores": "(path)",
 }

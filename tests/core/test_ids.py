@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.ids import canonical_json, derive_seed, stable_hash
+from steep.core.ids import canonical_json, derive_seed, stable_hash, stable_hash_of_list
 
 leaves = st.none() | st.booleans() | st.integers() | st.text("aé\u2028")
 values = leaves | st.lists(leaves, max_size=3) | st.dictionaries(st.text("ab"), leaves, max_size=3)
@@ -42,3 +42,8 @@ def test_seeds_fit_a_signed_integer_and_tell_parts_apart() -> None:
     seeds = {derive_seed(*each) for each in parts}
     assert len(seeds) == 6
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@given(st.lists(values))
+def test_a_list_has_one_hash_whole_or_item_by_item(items: list[object]) -> None:
+    assert stable_hash_of_list(iter(items), 16) == stable_hash(items, 16)

@@ -16,11 +16,16 @@ from steep.cli.options import start_log
 from steep.cli.score_lines import print_scores
 from steep.core.tables import table, wrapped
 from steep.evaluation.results import (
+    Calibration,
+    ChosenOptions,
     Estimate,
-    ExtremeLengths,
+    Interval,
     LikelihoodResult,
     LikelihoodScore,
-    OptionLengths,
+    ModelCalibration,
+    OptionBias,
+    OptionShares,
+    ReliabilityBin,
     Scores,
     SkippedQuestion,
 )
@@ -87,9 +92,27 @@ def test_the_tables_of_an_evaluation_fit_80_columns(
         )
         for name in ("base", "raw", "entigraph")
     )
-    extremes = ExtremeLengths(shortest=0.123, longest=0.456)
+    shares = OptionShares(n=180, first=0.2, last=0.3, n_lengths=180, shortest=0.123, longest=0.456)
     normalizers = ("sum", "per_token", "per_character", "per_byte")
-    shares = {model.name: dict.fromkeys(normalizers, extremes) for model in models}
+    chosen = tuple(
+        ChosenOptions(**vars(shares), name=model.name, normalizer=normalizer)
+        for model in models
+        for normalizer in normalizers
+    )
+    unit = Interval(0.123, 0.1, 0.2, 180, 5)
+    calibrated = tuple(
+        ModelCalibration(
+            name=model.name,
+            probability=0.5,
+            overconfidence=Interval(-0.123, -0.234, -0.012, 180, 5),
+            brier=unit,
+            ece=unit,
+            ece_if_calibrated=0.061,
+            bins=(ReliabilityBin(low=0.4, high=0.5, probability=0.45, accuracy=unit),),
+        )
+        for model in models
+    )
+    calibration = Calibration(normalizer="sum", n=180, guess_brier=0.75, models=calibrated)
     likelihood = LikelihoodResult(
         normalizer="per_token",
         chance=0.25,
@@ -98,13 +121,15 @@ def test_the_tables_of_an_evaluation_fit_80_columns(
         several_right=0,
         pairs=(),
         minimum_detectable_difference=None,
-        lengths=OptionLengths(n=180, models=shares, gold=extremes),
+        bias=OptionBias(chance=shares, gold=shares, models=chosen),
+        calibration=(calibration,),
     )
     reason = "no option of it is right, as far as the file says; " * 3
     print_scores(Scores({"likelihood": likelihood}, (SkippedQuestion("q1", reason),)))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum("12% / 46%" in line for line in lines) == 1 + 3
+    assert sum("12% / 46%" in line for line in lines) == 2 + 3
+    assert sum("0.061" in line for line in lines) == 3
 
 
 @pytest.fixture

@@ -148,21 +148,26 @@ def test_what_pandas_makes_of_columns_with_gaps_is_understood(tmp_path: Path) ->
             {"id": 9, "text": "It sings.", "year": "c. 1902"},
             {"id": 10, "title": "T", "text": "It flies.", "year": "--5"},
             {"id": nan, "title": "T", "text": "It runs."},
+            {"id": True, "title": "T", "text": "It rests."},
         ),
     )
     reading = read_documents(tmp_path)
+    made_up = reading.documents[-1].id
+    assert made_up.startswith("all-")
     assert [(each.id, each.title, each.year) for each in reading.documents] == [
         ("7", "8", 1961),
         ("8", "The Eel", None),
         ("9", "9", 1902),
         ("10", "T", None),
+        (made_up, "T", None),
     ]
-    assert [skipped.source for skipped in reading.skipped] == ["all.jsonl:4", "all.jsonl:5"]
+    skipped = [(row.source, row.kept) for row in reading.skipped]
+    assert skipped == [("all.jsonl:6", False), ("all.jsonl:4", True), ("all.jsonl:5", True)]
 
 
 def test_a_bad_byte_or_a_deep_nesting_costs_one_line(tmp_path: Path) -> None:
-    good = json.dumps({"id": "a", "title": "A", "text": "Text."}).encode()
-    bad = good.replace(b"Text", b"Text\x92").replace(b'"a"', b'"b"')
+    good = '{"id": "a", "title": "Ä", "text": "Drei Möwen sah er öfter über Büsten."}'.encode()
+    bad = good.replace(b"Drei", b"Drei\x92").replace(b'"a"', b'"b"')
     deep = b'{"a":' * 50_000
     (tmp_path / "all.jsonl").write_bytes(b"\n".join([deep, bad, good]))
     (tmp_path / "deep.dev").write_bytes(deep)
@@ -186,20 +191,9 @@ def test_odd_file_names_and_links_are_no_accident(tmp_path: Path) -> None:
     assert {each.source for each in reading.skipped} == {"self.md", "up", "pipe.txt"}
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_another_encoding_is_named_with_the_command_that_converts(
-    tmp_path: Path, encoding: str
-) -> None:
-    write(tmp_path, good_txt="Text.")
-    (tmp_path / "notes 1.txt").write_bytes("The harbour was dug in 1811.".encode(encoding))
-    (skipped,) = read_documents(tmp_path).skipped
-    assert skipped.reason.startswith("UTF-")
-    assert "-t UTF-8 'notes 1.txt' > 'notes 1-utf8.txt'" in skipped.reason
-
-
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("a.pdf", "pdftotext a.pdf a.txt"), ("a b.docx", "pandoc 'a b.docx' -t gfm -o 'a b'.md")],
+    [("a.rtf", "pandoc a.rtf -t gfm -o a.md"), ("a b.rst", "pandoc 'a b.rst' -t gfm -o 'a b'.md")],
 )
 def test_unknown_kinds_name_the_command_that_converts(
     tmp_path: Path, name: str, command: str
@@ -208,12 +202,6 @@ def test_unknown_kinds_name_the_command_that_converts(
     (tmp_path / name).write_bytes(b"%x")
     (skipped,) = read_documents(tmp_path).skipped
     assert skipped.reason.endswith(command)
-
-
-def test_a_line_without_an_id_says_what_to_add(tmp_path: Path) -> None:
-    write(tmp_path, good_txt="Text.", web_jsonl=jsonl({"text": "A", "url": "x"}))
-    (skipped,) = read_documents(tmp_path).skipped
-    assert skipped.reason == "expected the key 'id', found text, url; give each line its own id"
 
 
 def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
@@ -232,15 +220,17 @@ def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     write(tmp_path, all_jsonl="\n".join(lines))
     reading = read_documents(tmp_path)
     assert [document.id for document in reading.documents] == ["good", "b", "c"]
-    assert [skipped.source for skipped in reading.skipped] == [
-        f"all.jsonl:{line}" for line in (2, 4, 5, 6, 7, 8, 9)
+    assert [(skipped.source, skipped.kept) for skipped in reading.skipped] == [
+        *((f"all.jsonl:{line}", False) for line in (2, 4, 5, 6, 9)),
+        *((f"all.jsonl:{line}", True) for line in (7, 8)),
     ]
+    assert reading.left_out == 5
     reasons = [skipped.reason for skipped in reading.skipped]
-    assert reasons[2] == "expected the key 'text', found id, title"
-    assert reasons[4].startswith("the document is kept without its year")
-    assert "'year', found 'soon'" in reasons[4]
-    assert "without its author" in reasons[5]
-    assert reasons[-1] == "id 'good' is already that of all.jsonl:1"
+    assert reasons[2].startswith("expected the key 'text', found id, title; name the column")
+    assert reasons[4] == "id 'good' is already that of all.jsonl:1"
+    assert reasons[5].startswith("the document is kept without its year")
+    assert "'year', found 'soon'" in reasons[5]
+    assert "without its author" in reasons[6]
 
 
 def test_a_jsonl_of_another_kind_is_one_line_in_the_list_of_skipped(tmp_path: Path) -> None:
@@ -248,24 +238,24 @@ def test_a_jsonl_of_another_kind_is_one_line_in_the_list_of_skipped(tmp_path: Pa
     write(tmp_path, questions_jsonl=jsonl(*questions), a_txt="Text.")
     (skipped,) = read_documents(tmp_path).skipped
     assert skipped.source == "questions.jsonl"
-    assert skipped.reason.startswith("none of its 50 lines is a document")
+    assert skipped.reason.startswith("none of its 50 records is a document")
 
 
 def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
-    write(tmp_path, good_txt="Good text.", blank_txt=" \n", page_html="<p>Hello</p>")
-    (tmp_path / "latin.txt").write_bytes("Caf\u00e9".encode("latin-1"))
+    write(tmp_path, good_txt="Good text.", blank_txt=" \n", page_rst="Hello")
+    (tmp_path / "odd.txt").write_bytes(bytes(range(128, 256)))
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
     reading = read_documents(tmp_path)
     assert [document.id for document in reading.documents] == ["good"]
     assert reading.files == 5
     reasons = {skipped.source: skipped.reason for skipped in reading.skipped}
     assert reasons["blank.txt"] == "the file is empty"
-    assert reasons["latin.txt"] == (
-        "not UTF-8: byte 0xe9 at 3; save it as UTF-8, "
-        "e.g. iconv -f WINDOWS-1252 -t UTF-8 latin.txt > latin-utf8.txt"
+    assert reasons["odd.txt"] == (
+        "not UTF-8: byte 0x80 at 0; save it as UTF-8, "
+        "e.g. iconv -f WINDOWS-1252 -t UTF-8 odd.txt > odd-utf8.txt"
     )
     assert "broken link" in reasons["gone.txt"]
-    assert reasons["page.html"].startswith("unknown kind '.html'; expected .txt")
+    assert reasons["page.rst"].startswith("unknown kind '.rst'; expected .txt")
 
 
 def test_a_linked_folder_is_named_and_not_followed(tmp_path: Path) -> None:
@@ -293,10 +283,10 @@ def test_half_a_surrogate_pair_cannot_spoil_a_later_write(tmp_path: Path) -> Non
     assert document.text == "odd \N{REPLACEMENT CHARACTER} end"
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "page.html", "blank.txt"])
+@pytest.mark.parametrize("name", ["missing", "empty", "page.rst", "blank.txt"])
 def test_nothing_to_read_is_the_users_mistake(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    write(tmp_path, page_html="<p>Hello</p>", blank_txt="")
+    write(tmp_path, page_rst="Hello", blank_txt="")
     with pytest.raises(UserError) as caught:
         read_documents(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)

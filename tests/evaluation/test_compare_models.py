@@ -78,10 +78,10 @@ def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
 
 
 def test_holm_corrects_the_planned_comparisons_alone() -> None:
-    planned = PlannedComparisons({("base", "raw"), ("entigraph", "raw")}, {})  # in either order
+    planned = PlannedComparisons({("base", "raw"), ("entigraph", "raw")}, {})
     pairs = likelihood_result(MODELS, "per_token", planned).pairs
     assert [(pair.a, pair.b, pair.planned) for pair in pairs] == [
-        ("raw", "base", True),
+        ("base", "raw", True),
         ("entigraph", "raw", True),
         ("entigraph", "base", False),
     ]
@@ -90,6 +90,12 @@ def test_holm_corrects_the_planned_comparisons_alone() -> None:
         None,
     ]
     assert pairs[2].low < pairs[2].difference < pairs[2].high
+    assert pairs[0].difference == -0.25, "as it was planned: base minus raw"
+
+
+def test_without_a_planned_comparison_all_are_exploratory() -> None:
+    pairs = likelihood_result(MODELS, "per_token", PlannedComparisons(set(), {})).pairs
+    assert [(pair.planned, pair.p_holm) for pair in pairs] == [(False, None)] * 3
 
 
 def test_the_smallest_difference_is_that_of_planned_comparisons() -> None:

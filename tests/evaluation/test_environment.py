@@ -139,6 +139,8 @@ def test_a_mixed_comparison_says_so(root: Path, monkeypatch: pytest.MonkeyPatch)
     on(monkeypatch, LAPTOP)
     found = environments_of([base, ask(root, "raw")])
     assert [each.models for each in found] == [("base",), ("raw",)]
+    weights = base.manifest["identity"]["fields"]["weights"]
+    assert found[0].weights == {"base": weights} and len(weights) == 16
     warning = mixed(found)
     assert warning is not None and "2 environments whose rounding differs" in warning
     assert "cuda" in warning and "cpu, float32" in warning and "evaluate.precision" in warning

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -8,9 +8,7 @@ import pytest
 
 from steep.core.files import read_rows, write_rows
 from steep.evaluation.engines import NORMALIZERS, Normalizer, OptionScores
-from steep.evaluation.methods.likelihood import option_lengths
 from steep.evaluation.questions import Question
-from steep.evaluation.results import ExtremeLengths
 from steep.evaluation.rows import QuestionRow, count_ties, make_rows
 
 QUESTIONS = [
@@ -44,21 +42,6 @@ def test_where_several_are_right_exactly_these_must_be_the_likeliest() -> None:
         assert row.chance == pytest.approx(1 / 3)
     (one,) = make_rows(QUESTIONS[:1], SCORES[:1])
     assert one.chance == 1 / 2
-
-
-def test_choices_by_length_stand_beside_the_right_ones() -> None:
-    questions = [
-        Question(f"q{n}", "d", "near", "Who?", ("ox", "a mule", "two oxen"), (n % 3,))
-        for n in range(6)
-    ]
-    short = OptionScores((-1.0, -4.0, -9.0), (1, 2, 2), (2, 6, 8), (2, 6, 8))
-    rows = make_rows(questions, [short] * 6)
-    found = option_lengths({"base": rows})
-    assert found is not None and found.n == 6
-    assert asdict(found.gold) == dict.fromkeys(("shortest", "longest"), pytest.approx(1 / 3))
-    assert found.models["base"]["sum"] == ExtremeLengths(shortest=1.0, longest=0.0)
-    same = [replace(row, characters=(3, 3, 3)) for row in rows]
-    assert option_lengths({"base": same}) is None
 
 
 def test_the_columns_are_those_that_are_promised(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fixture_tables import choices
 
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.core.ids import stable_hash
@@ -407,7 +408,7 @@ def _scores() -> dict[str, Any]:
         "chance": 0.25,
         "chance_by_kind": dict.fromkeys(KINDS, 0.25),
         "several_right": 0,
-        "lengths": None,
+        **choices(),
         "minimum_detectable_difference": 0.183,
     }
     return {

@@ -16,6 +16,7 @@ from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.answers import answers_result
 from steep.evaluation.methods.general_text import TextLoss, loss_difference, loss_score
 from steep.evaluation.methods.harness_tasks import TaskRow, compare_tasks
+from steep.evaluation.methods.likelihood import likelihood_result
 from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
 from steep.evaluation.methods.short_answers import short_answers_result
 from steep.evaluation.protocols import PROTOCOLS
@@ -32,6 +33,7 @@ from steep.retrieval.measures import RetrievalQuality, RetrievalRow
 MODELS = ("base", "raw", "entigraph")
 RIGHT = dict(zip(MODELS, (0.3, 0.45, 0.7), strict=True))  # about the share that each gets right
 QUESTIONS = 60
+OPTIONS = ("a mule", "an ox", "a steel rope", "two oxen")
 TOO_LONG = "The prompt of q7 has 9,120 tokens, the model's context 8,192."
 
 
@@ -110,6 +112,23 @@ def _answer(
         model, f"q{number}", document(number), kind(number), 0, 0, "?", output, "stop",
         options, tuple(range(len(options))), gold, answers, None,
     )  # fmt: skip
+
+
+@computed_once
+def choices() -> dict[str, Any]:
+    """Bias and calibration of likelihoods: the last option is right in the first half."""
+    rows = {model: [_scored(model, n) for n in range(QUESTIONS)] for model in MODELS}
+    found = as_json(likelihood_result(rows, "per_token"))
+    return {name: found[name] for name in ("bias", "calibration")}
+
+
+def _scored(model: str, number: int) -> QuestionRow:
+    gold = 3 if number < QUESTIONS // 2 else number % 4
+    best = gold if is_right(model, number) else 3 - gold
+    question = Question(f"q{number}", document(number), kind(number), "?", OPTIONS, (gold,))
+    sums = tuple(-4.0 - (option != best) * (0.5 + number % 5) for option in range(4))
+    characters = tuple(map(len, OPTIONS))
+    return make_rows([question], [OptionScores(sums, (2, 2, 3, 3), characters, characters)])[0]
 
 
 @computed_once

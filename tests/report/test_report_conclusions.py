@@ -84,7 +84,7 @@ def test_the_first_sentence_names_measure_and_claims_no_more_than_was_found() ->
     ("found", "reason"),
     [
         (pair(0.2, 0.01, 0.3, 0.04, 0.12), "not significant after correction"),
-        (pair(0.2, 0.1, 0.3, 0.001, None), "not planned"),
+        (pair(0.2, 0.1, 0.3, 0.001, None), "is exploratory"),
     ],
 )
 def test_a_suggestive_difference_says_why_it_is_no_more(found: Comparison, reason: str) -> None:

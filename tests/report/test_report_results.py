@@ -8,7 +8,7 @@ from typing import Any
 
 import fixture_tables
 import pytest
-from fixture_run import artifact, write_run
+from fixture_run import artifact, edit, write_run
 from fixture_tables import TOO_LONG, tables
 from test_report_page import Page, render
 
@@ -84,7 +84,40 @@ def test_generated_answers_come_with_their_protocol_and_parsing_failures(tmp_pat
     assert "80.0%48 of 60" in text
     assert "a letter that is not on offer (6), the last line is no answer line (6)" in text
     assert "D is right" in text and "D chosen" in text
+    assert "random choice25%25%25%25%right option25%25%25%25%base21%1042%20" in text
+    assert "random choice6025%25%" in text and "base4821%8%" in text, "first and last"
     assert "Entigraph is 45.0 percentage points above base" in text
+
+
+def test_lengths_places_and_calibration_of_likelihoods_stand_beside_chance(tmp_path: Path) -> None:
+    found = fixture_tables.choices()
+    text = measured(tmp_path).text
+
+    bias = text.split("Length and place of options")[1].split("Calibration")[0]
+    lengths, places = bias.split("selects by length.")
+    assert "random choice25% / 25%" in lengths and "right option12% / 13%" in lengths
+    assert "base12% / 13%7% / 35%0% / 73%0% / 73%" in lengths
+    assert "random choice25% / 25%" in places and "right option12% / 63%" in places
+    assert "base47% / 28%30% / 28%13% / 13%" in places
+    total, _ = found["calibration"]
+    assert (total["normalizer"], total["n"]) == ("sum", 60)
+    model = total["models"][0]
+    calibration = text.split("Calibration")[1].split("Reliability by")[0]
+    assert f"base{100 * model['probability']:.1f}%+41.1[+30.5, +50.9]1.054" in calibration
+    assert "equal probabilities for all options have 0.750" in calibration
+    last = model["bins"][-1]
+    assert (
+        f"base{100 * last['low']:.0f}% to {100 * last['high']:.0f}%{last['accuracy']['n']}" in text
+    )
+
+
+def test_without_questions_with_one_right_option_neither_is_shown(tmp_path: Path) -> None:
+    run_directory = write_run(tmp_path)
+    scores = artifact(tmp_path, run_directory, "evaluate") / "scores.json"
+    edit(scores, likelihood=read_json(scores)["likelihood"] | {"bias": None, "calibration": []})
+    text = render(tmp_path, run_directory).text
+
+    assert "Length and place of options" not in text and "Calibration" not in text
 
 
 def test_another_protocol_is_described_in_other_words(tmp_path: Path) -> None:
@@ -107,7 +140,12 @@ def test_a_model_without_parsed_answers_has_no_accuracy(tmp_path: Path) -> None:
 
     assert "basenone parsednone parsednone parsednone parsed" in text
     assert "0.0%0 of 60" in text
-    assert "entigraph \N{MINUS SIGN} raw" in text and "raw \N{MINUS SIGN} base" not in text
+    assert "entigraph \N{MINUS SIGN} raw" in text
+    assert (
+        "Planned but not made: entigraph \N{MINUS SIGN} base, raw \N{MINUS SIGN} base (a model"
+        in text
+    )
+    assert text.count("raw \N{MINUS SIGN} base") == 1, "not in a table"
 
 
 def test_answers_alone_make_the_first_sentence(tmp_path: Path) -> None:
@@ -285,9 +323,7 @@ def test_hostile_names_and_reasons_stay_text(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x>\"'$title"
     found = tables()
     found["answers"]["models"][0]["invalid"] = {f"{hostile}1": 3}
-    found["answers"]["models"][0]["by_gold_letter"] |= {
-        f"{hostile}2": found["answers"]["models"][0]["by_gold_letter"]["A"]
-    }
+    found["answers"]["letters"] |= {f"{hostile}2": found["answers"]["letters"]["A"]}
     left_out = next(cell for cell in found["open_book"]["cells"] if cell["left_out"])
     left_out["left_out"] = f"{hostile}3"
     found["summaries"]["judge"][0] |= {"judge": f"{hostile}4", "unread": {f"{hostile}5": 1}}

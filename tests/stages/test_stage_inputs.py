@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,37 @@ def test_a_quality_file_brings_its_questions(tmp_path: Path) -> None:
     assert found.ignored_path.read_text() == ".steep/\nruns/\n"
     config.unlink()
     assert write_first_config(config, tmp_path / "docs", None).ignored_path is None
+
+
+@pytest.mark.parametrize("given", ["docs/*.jsonl", "docs.zip", "docs/notes.jsonl"])
+def test_a_pattern_and_an_archive_are_named_in_the_configuration(
+    tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "notes.jsonl").write_text('{"body": "Ada Lind built the weir."}\n')
+    shutil.make_archive(str(tmp_path / "docs"), "zip", tmp_path / "docs")
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "steep.yaml"
+    found = write_first_config(config, given, None)
+    assert load_config(config).documents.path == tmp_path / given
+    (document,) = found.documents.documents
+    assert document.text == "Ada Lind built the weir."
+    assert [each.kept for each in found.documents.skipped] == [True, True]
+    built = documents.run(load_config(config), Project(tmp_path))
+    assert documents.load(built) == (document,)
+    assert built.manifest["counts"]["skipped"] == 0
+
+
+def test_reports_of_the_project_are_not_among_its_documents(tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("# A Note\n\nAda Lind built the weir in 1950.\n")
+    (tmp_path / "runs" / "default").mkdir(parents=True)
+    for name in ("README.md", "chats.jsonl", "scores.json", "odd.bin"):
+        (tmp_path / "runs" / "default" / name).write_text('{"text": "Of a run."}')
+    config = configured(tmp_path, documents={"path": "."})
+    built = documents.run(config, Project(tmp_path))
+    assert [each.id for each in documents.load(built)] == ["note"]
+    assert not [each for each in built.manifest["skipped"] if "runs" in each["source"]]
 
 
 def test_money_is_not_spent_without_a_limit_or_a_word(tmp_path: Path) -> None:

@@ -13,7 +13,12 @@ from steep.core.words import count_words
 
 
 def init(
-    documents: Annotated[Path, typer.Option(help="A file or directory of documents.")],
+    documents: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="A file, directory, pattern, archive, or hf://OWNER/NAME."
+        ),
+    ],
     config: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = (
         DEFAULT_CONFIG
     ),
@@ -31,8 +36,8 @@ def init(
     reading, asked = found.documents, found.questions
     words = sum(count_words(document.text) for document in reading.documents)
     read = plural(len(reading.documents), "document")
-    typer.echo(f"{read}, {plural(words, 'word')}, {len(reading.skipped)} skipped")
-    print_first(f"skipped {each.source}: {each.reason}" for each in reading.skipped)
+    typer.echo(f"{read}, {plural(words, 'word')}, {reading.left_out} skipped")
+    print_first(f"{each.label}: {each.reason}" for each in reading.skipped)
     if asked:
         valid, invalid = len(asked.questions), len(asked.skipped)
         which = f"{valid} valid as multiple choice, {invalid} not"

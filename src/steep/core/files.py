@@ -186,12 +186,16 @@ def no_locks(path: Path, found: object) -> UserError:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: to a temporary name beside it, synced, then renamed."""
+    _write_pieces(path, [data])
+
+
+def _write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -222,13 +226,14 @@ def content_hash(path: Path) -> str:
 
 def read_jsonl(path: Path) -> list[Any]:
     """Read a JSON Lines file that Steep wrote itself."""
-    # Not splitlines(): that also cuts at U+2028 and its like, which JSON leaves inside strings.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    # Lines of bytes: those of text also end at a carriage return.
+    with path.open("rb") as file:
+        return [json.loads(line) for line in file if line.strip()]
 
 
-def write_jsonl(path: Path, rows: list[Any]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write a JSON Lines file atomically, one row a line, keys in the given order."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    _write_pieces(path, (f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 _quote = json.encoder.encode_basestring
@@ -18,6 +19,15 @@ def canonical_json(value: Any) -> str:
 def stable_hash(value: Any, length: int = 32) -> str:
     """Hash a JSON-serialisable value to `length` hexadecimal digits (BLAKE2b)."""
     digest = hashlib.blake2b(canonical_json(value).encode(), digest_size=32)
+    return digest.hexdigest()[:length]
+
+
+def stable_hash_of_list(items: Iterable[Any], length: int = 32) -> str:
+    """Return `stable_hash` of a list whose items come one by one, and need not fit into memory."""
+    digest = hashlib.blake2b(b"[", digest_size=32)
+    for number, item in enumerate(items):
+        digest.update(("," * (number > 0) + canonical_json(item)).encode())
+    digest.update(b"]")
     return digest.hexdigest()[:length]
 
 

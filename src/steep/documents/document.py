@@ -46,16 +46,33 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that could not be read: its place (`file` or `file:line`), and the reason."""
+    """Something that could not be read: its place (`file` or `file:line`), and the reason.
+
+    Attributes:
+        source: The file, or the file with the number of a line, row or element.
+        reason: What was expected and what was found.
+        kept: The document is kept all the same; the reason says what was assumed or left out.
+    """
 
     source: str
     reason: str
+    kept: bool = False
+
+    @property
+    def label(self) -> str:
+        """Return the place, with a word for what happened there."""
+        return f"{'note on' if self.kept else 'skipped'} {self.source}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The documents of a file or folder, what was skipped, and the number of files."""
+    """The documents of a file or folder, what was skipped or noted, and the number of files."""
 
     documents: tuple[Document, ...]
     skipped: tuple[Skipped, ...]
     files: int
+
+    @property
+    def left_out(self) -> int:
+        """Return the number of files and records that were skipped, without notes."""
+        return sum(not each.kept for each in self.skipped)

@@ -1,6 +1,6 @@
-"""The built-in readers: the text of one file becomes documents. Pure; the disk is in `reading.py`.
+"""Readers of text: a decoded file becomes documents. Pure; the disk is in `reading.py`.
 
-A new format is one function and one line in `READERS`.
+A new format is one function and one line in `TEXT_READERS`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,14 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Reading, Skipped
-from steep.documents.quality import first_record, is_quality, parse_quality
-from steep.documents.records import (
-    BadRecord,
-    json_records,
-    optional_text,
-    optional_year,
-    required_text,
-    whole_number,
-)
+from steep.documents.quality import parse_quality
+from steep.documents.records import BadRecord, optional_year
 
 LONGEST_TITLE = 100  # characters; a longer first line is a paragraph, not a title
 
@@ -53,13 +46,12 @@ class SourceFile:
 
 
 Reader = Callable[[SourceFile], Reading]
-_Field = TypeVar("_Field")
 
 
 def read_plain_text(file: SourceFile) -> Reading:
     """Read one document; its title is the first line if that stands alone, else the file's name."""
     text = clean_text(file.text)
-    return _one_document(file, _first_line_title(text), text)
+    return _one_document(file, first_line_title(text), text)
 
 
 def read_markdown(file: SourceFile) -> Reading:
@@ -70,28 +62,16 @@ def read_markdown(file: SourceFile) -> Reading:
     fields, text = _front_matter(clean_text(file.text))
     code = "    " if not fields and _STARTS_WITH_CODE.match(file.text) else ""
     heading = next(_headings(code + text), None)
-    title = _plain(fields.get("title")) or heading or _first_line_title(text)
+    title = _plain(fields.get("title")) or heading or first_line_title(text)
     skipped: list[Skipped] = []
-    year = _kept_without("year", optional_year, {"year": _date(fields)}, file.name, skipped)
-    author = _author(fields.get("author", fields.get("authors")))
+    year = None
+    try:
+        year = optional_year({"year": _date(fields)})
+    except BadRecord as error:
+        reason = f"the document is kept without its year: {error}"
+        skipped.append(Skipped(file.name, reason, kept=True))
+    author = author_names(fields.get("author", fields.get("authors")))
     return _one_document(file, title, text, author, year, skipped)
-
-
-def read_jsonl(file: SourceFile) -> Reading:
-    """Read one document per line (`id, title, text, author, year`), or the format of QuALITY."""
-    if is_quality(first_record(file.text)):
-        return read_quality_stories(file)
-    documents: list[Document] = []
-    skipped: list[Skipped] = []
-    for source, record in json_records(file.text, file.name, skipped):
-        try:
-            documents.append(_document(record, source, skipped))
-        except BadRecord as error:
-            skipped.append(Skipped(source, str(error)))
-    if len(skipped) > 1 and not documents:  # a file of another kind: one reason, not one per line
-        reason = f"none of its {len(skipped)} lines is a document; the first: {skipped[0].reason}"
-        skipped = [Skipped(file.name, reason)]
-    return Reading(tuple(documents), tuple(skipped), 1)
 
 
 def read_quality_stories(file: SourceFile) -> Reading:
@@ -104,57 +84,12 @@ def read_quality_stories(file: SourceFile) -> Reading:
     return Reading(tuple(documents), tuple(skipped), 1)
 
 
-LINE_READERS: tuple[Reader, ...] = (read_jsonl, read_quality_stories)  # a bad line is skipped alone
-READERS: dict[str, Reader] = {
+TEXT_READERS: dict[str, Reader] = {
     ".txt": read_plain_text,
+    ".text": read_plain_text,
     ".md": read_markdown,
-    ".jsonl": read_jsonl,
+    ".markdown": read_markdown,
 }
-
-
-def _document(record: Mapping[str, Any], source: str, skipped: list[Skipped]) -> Document:
-    text = clean_text(required_text(record, "text"))
-    if not text:
-        raise BadRecord("the text is empty")
-    if "id" not in record:
-        found = ", ".join(map(str, record))
-        raise BadRecord(f"expected the key 'id', found {found:.120}; give each line its own id")
-    document_id = one_line(required_text(record, "id"))
-    title = _kept_without("title", _title_field, record, source, skipped)
-    return Document(
-        id=document_id,
-        title=one_line(title or _first_line_title(text) or document_id),
-        text=text,
-        author=_kept_without("author", _author_field, record, source, skipped),
-        year=_kept_without("year", optional_year, record, source, skipped),
-        source=source,
-    )
-
-
-def _title_field(record: Mapping[str, Any]) -> str | None:
-    value = whole_number(record.get("title"))
-    missing = value is None or (isinstance(value, str) and not value.strip())
-    return None if missing else required_text(record, "title")
-
-
-def _author_field(record: Mapping[str, Any]) -> str | None:
-    value = record.get("author")
-    return _author(value) if isinstance(value, (list, dict)) else optional_text(record, "author")
-
-
-def _kept_without(
-    key: str,
-    read: Callable[[Mapping[str, Any]], _Field],
-    record: Mapping[str, Any],
-    source: str,
-    skipped: list[Skipped],
-) -> _Field | None:
-    """Return a field that is not worth a document: one that does not fit is left out, and named."""
-    try:
-        return read(record)
-    except BadRecord as error:
-        skipped.append(Skipped(source, f"the document is kept without its {key}: {error}"))
-        return None
 
 
 def _front_matter(text: str) -> tuple[Mapping[str, Any], str]:
@@ -186,7 +121,7 @@ def _date(fields: Mapping[str, Any]) -> str | None:
     return _plain(fields.get("year")) or _plain(fields.get("date"))
 
 
-def _author(value: Any) -> str | None:
+def author_names(value: Any) -> str | None:
     """Return one author, or several joined; each a name or an object with one."""
     each = value if isinstance(value, list) else [value]
     names = [_plain(one.get("name") if isinstance(one, dict) else one) for one in each]
@@ -208,7 +143,8 @@ def _one_document(
     return Reading((document,), tuple(skipped), 1)
 
 
-def _first_line_title(text: str) -> str | None:
+def first_line_title(text: str) -> str | None:
+    """Return the first line of a text if it stands alone and is no sentence."""
     first, _, rest = text.partition("\n")
     stands_alone = not rest or rest.startswith("\n")
     prose = len(first) > LONGEST_TITLE or first.endswith((".", ",", ";", ":"))

@@ -1,59 +1,85 @@
-"""Read a file or a folder into documents; unreadable files are reported, and never stop the rest.
+"""Read files into documents; what cannot be read is reported, and never stops the rest.
 
 `read_documents(Path("docs"))` is the whole interface. Ids do not depend on the machine: a file's is
-its path within the folder, a record's is its own.
+its path within the folder or archive, a record's is its own or made of its text.
 """
 
 from __future__ import annotations
 
-import codecs
-import os
-import re
 import shlex
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from steep.core.errors import UserError
-from steep.documents.document import Document, Reading, Skipped
-from steep.documents.quality import first_record, is_quality
-from steep.documents.readers import (
-    LINE_READERS,
-    READERS,
-    Reader,
-    SourceFile,
-    read_quality_stories,
+from steep.documents.archives import (
+    is_archive,
+    is_compressed,
+    uncompressed_name,
+    unpack,
 )
-from steep.documents.records import not_utf8, other_encoding, recoding, utf8_lines
+from steep.documents.clean import one_line
+from steep.documents.columns import RecordFile, reader_failed
+from steep.documents.config import ColumnsConfig
+from steep.documents.document import Document, Reading, Skipped
+from steep.documents.encodings import Undecodable, read_text
+from steep.documents.hub import is_hub, read_hub
+from steep.documents.json_files import read_json, read_jsonl, read_quality
+from steep.documents.plugins import installed_reader, installed_readers
+from steep.documents.quality import first_record, is_quality
+from steep.documents.readers import TEXT_READERS, SourceFile
+from steep.documents.sources import find_files, shown_name
+from steep.documents.tabular import read_csv, read_parquet
 
-KINDS = ", ".join(READERS) + " or QuALITY's own format"
+RecordReader = Callable[[Path, RecordFile], Reading]
+RECORD_READERS: dict[str, RecordReader] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+}
+READABLE = (*TEXT_READERS, *RECORD_READERS)
+KINDS = f"{', '.join(READABLE)}, an archive of these, or QuALITY's own format"
 SHOWN_REASONS = 3
 _PANDOC = "pandoc {file} -t gfm -o {stem}.md"
 CONVERTERS = {
     **dict.fromkeys((".docx", ".epub", ".html", ".htm", ".ipynb", ".odt", ".org"), _PANDOC),
     **dict.fromkeys((".rst", ".rtf", ".tex", ".xhtml"), _PANDOC),
     ".doc": "soffice --headless --convert-to docx {file}, then pandoc {stem}.docx -o {stem}.md",
-    ".json": "jq -c '.[]' {file} > {stem}.jsonl",
-    ".markdown": "mv {file} {stem}.md",
     ".pdf": "pdftotext {file} {stem}.txt",
+    ".xlsx": "soffice --headless --convert-to csv {file}",
+    ".7z": "7z x {file}",
+    ".rar": "unrar x {file}",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 QUALITY_LINE_BYTES = 8 << 20  # the longest first line in which QuALITY's keys are looked for
 
 
-def read_documents(path: Path) -> Reading:
-    """Read every document of a file, or of a folder and its subfolders (hidden files excepted).
+def read_documents(
+    path: Path | str, columns: ColumnsConfig | None = None, exclude: Sequence[Path] = ()
+) -> Reading:
+    """Read every document of a file, folder, pattern, archive or data set.
+
+    Args:
+        path: A file; a folder with its subfolders (hidden files excepted); a pattern such as
+            `docs/**/*.md`; an archive; or `hf://owner/name[/config][:split]`.
+        columns: Names of the columns of records; None: usual ones.
+        exclude: Folders that are left out.
 
     Raises:
         UserError: The path does not exist, or holds no document at all.
     """
-    if not path.exists():
-        raise UserError("There are no documents here: no such file or folder.", where=path)
-    files, skipped = _walk(path) if path.is_dir() else ({path.name: path}, [])
-    ids = _file_ids(files)
-    readings = [_read_file(file, name, ids.get(name, name)) for name, file in files.items()]
-    reading = merge_readings([*readings, Reading((), tuple(skipped), 0)])
+    columns = columns or ColumnsConfig()
+    if is_hub(path):
+        reading = read_hub(str(path), columns)
+    else:
+        found = find_files(Path(path), exclude)
+        is_whole = len(found.files) == 1 and Path(path).is_file()
+        readings = _read_files(found.files, columns, in_archive=False, is_whole=is_whole)
+        reading = merge_readings([*readings, Reading((), found.skipped, 0)])
     if not reading.documents:
         raise _nothing_found(path, reading)
     return reading
@@ -70,86 +96,142 @@ def merge_readings(readings: Iterable[Reading]) -> Reading:
         for document in reading.documents:
             first = documents.setdefault(document.id, document)
             if first is not document:
-                reason = f"id '{document.id}' is already that of {first.source}"
-                skipped.append(Skipped(document.source, reason))
+                skipped.append(Skipped(document.source, _why_twice(document, first)))
+    skipped.sort(key=lambda each: each.kept)  # notes last
     return Reading(tuple(documents.values()), tuple(skipped), files)
 
 
-def _walk(folder: Path) -> tuple[dict[str, Path], list[Skipped]]:
-    """Return each file by its name within the folder, sorted, and folders that cannot be read."""
-    files: dict[str, Path] = {}
-    skipped: list[Skipped] = []
-
-    def name_of(path: Path) -> str:
-        return _shown(path.relative_to(folder).as_posix())
-
-    def blocked(error: OSError) -> None:
-        skipped.append(Skipped(name_of(Path(error.filename)), f"cannot be read: {error.strerror}"))
-
-    for directory, subfolders, names in os.walk(folder, onerror=blocked):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for path in (Path(directory, name) for name in subfolders):
-            if path.is_symlink():  # could lead round in a circle
-                skipped.append(Skipped(name_of(path), "a link to a folder is not followed"))
-        paths = (Path(directory, name) for name in names if not name.startswith("."))
-        files |= {name_of(path): path for path in paths}
-    return dict(sorted(files.items())), skipped
+def _why_twice(document: Document, first: Document) -> str:
+    if document.text == first.text:
+        return f"the same text and id as {first.source}"
+    return f"id '{document.id}' is already that of {first.source}"
 
 
-def _shown(name: str) -> str:
-    """Return a file's name with line breaks, control characters and non-UTF-8 bytes escaped."""
-    encoded = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), encoded)
+def _read_files(
+    files: Mapping[str, Path], columns: ColumnsConfig, *, in_archive: bool, is_whole: bool = False
+) -> Iterator[Reading]:
+    """Read files by their names; those in an archive lie under other names on the disk."""
+    ids = _file_ids(files)
+    for name, path in files.items():
+        if not is_archive(name) and not is_compressed(name):
+            yield _read_file(path, name, RecordFile(name, ids.get(name, name), columns))
+        elif in_archive and is_archive(name):
+            yield _skip(name, "an archive in an archive; unpack it")
+        elif not path.is_file():
+            yield _skip(name, "not a regular file, or a broken link")
+        else:
+            yield from _read_archive(path, name, ids.get(name, name), columns, is_whole)
+
+
+def _read_archive(
+    path: Path, name: str, file_id: str, columns: ColumnsConfig, is_whole: bool
+) -> Iterator[Reading]:
+    """Read what an archive or a compressed file holds.
+
+    Args:
+        path: On the disk.
+        name: For messages.
+        file_id: The id of a document in a compressed file.
+        columns: As in the configuration.
+        is_whole: Whether ids start inside the archive, because nothing else is read.
+    """
+    with tempfile.TemporaryDirectory(prefix="steep-") as folder:
+        try:
+            unpacked = unpack(path, name, Path(folder))
+        except Exception as error:
+            yield _skip(name, f"cannot be unpacked: {one_line(str(error))}")
+            return
+        inside = {shown_name(each): file for each, file in unpacked.files.items()}
+        if is_compressed(name):
+            for file in inside.values():
+                yield _read_file(file, name, RecordFile(name, file_id, columns))
+        else:
+            prefix = "" if is_whole else f"{name}/"
+            inside = {prefix + each: file for each, file in sorted(inside.items())}
+            yield from _read_files(inside, columns, in_archive=True)
+        if not unpacked.files and not unpacked.skipped:
+            yield _skip(name, "the archive has no files, hidden ones excepted")
+        place = "" if is_compressed(name) or is_whole else f"{name}/"
+        for each in unpacked.skipped:
+            source = place + shown_name(each.source) if each.source else name
+            yield _skip(source, each.reason)
 
 
 def _file_ids(names: Iterable[str]) -> dict[str, str]:
     """Return the names without their suffix, but where two files would get the same id."""
-    readable = [name for name in names if Path(name).suffix.lower() in READERS]
+    readable = [name for name in names if _suffix(name) in {*READABLE, *installed_readers()}]
     stems = Counter(map(_stem, readable))
     return {name: name if stems[_stem(name)] > 1 else _stem(name) for name in readable}
 
 
+def _suffix(name: str) -> str:
+    return Path(uncompressed_name(name)).suffix.lower()
+
+
 def _stem(name: str) -> str:
-    return Path(name).with_suffix("").as_posix()
+    return Path(uncompressed_name(name)).with_suffix("").as_posix()
 
 
-def _read_file(path: Path, name: str, file_id: str) -> Reading:
-    reader = READERS.get(path.suffix.lower())
+def _read_file(path: Path, name: str, file: RecordFile) -> Reading:
     try:
         if not path.is_file():
             return _skip(name, "not a regular file, or a broken link")
-        if reader is None and _holds_quality(path):
-            reader = read_quality_stories
-        if reader is None:
-            return _skip(name, _unknown_kind(Path(name)))
-        return _apply(reader, name, file_id, path.read_bytes())
+        reading = _read_by_suffix(path, name, file)
     except OSError as error:
-        return _skip(name, f"cannot be read: {error.strerror}")
+        return _skip(name, f"cannot be read: {error.strerror or error}")
+    except Undecodable as error:
+        return _skip(name, str(error))
+    if not reading.documents and not any(not each.kept for each in reading.skipped):
+        return replace(reading, skipped=(Skipped(name, "the file is empty"),))
+    return reading
 
 
-def _apply(reader: Reader, name: str, file_id: str, data: bytes) -> Reading:
-    skipped: list[Skipped] = []
-    if encoding := other_encoding(data):
-        advice = f"save it as UTF-8, e.g. {recoding(encoding, name)}"
-        return _skip(name, f"{encoding}, not UTF-8; {advice}")
-    data = data.removeprefix(codecs.BOM_UTF8)
+def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
+    """Read a file; a reader that fails costs this file only.
+
+    Raises:
+        UserError: The reader of an installed package cannot be loaded.
+    """
+    suffix = _suffix(name)
+    installed = installed_reader(suffix)
     try:
-        by_lines = reader in LINE_READERS
-        lines = utf8_lines(data.split(b"\n"), name, skipped) if by_lines else [data.decode()]
-        text = "\n".join(lines)
-    except UnicodeDecodeError as error:
-        return _skip(name, not_utf8(data, error, name))
-    if not text.strip():
-        return _skip(name, skipped[0].reason if skipped else "the file is empty")
-    reading = reader(SourceFile(name, file_id, text))
-    return replace(reading, skipped=(*skipped, *reading.skipped))
+        if installed is not None:
+            return _checked(installed(path, name, file.id))
+        if suffix in TEXT_READERS:
+            skipped: list[Skipped] = []
+            source = SourceFile(name, file.id, read_text(path, name, skipped))
+            reading = TEXT_READERS[suffix](source)
+            return replace(reading, skipped=(*skipped, *reading.skipped))
+        if suffix in RECORD_READERS:
+            return RECORD_READERS[suffix](path, file)
+        if _holds_quality(path):
+            return read_quality(path, file)
+    except (OSError, Undecodable):
+        raise
+    except UserError as error:
+        return _skip(name, one_line(str(error)))
+    except Exception as error:
+        return _skip(name, reader_failed(error))
+    return _skip(name, _unknown_kind(Path(uncompressed_name(name))))
+
+
+def _checked(reading: Reading) -> Reading:
+    """Return what the reader of a package returned.
+
+    Raises:
+        TypeError: It is no reading.
+    """
+    if not isinstance(reading, Reading):
+        raise TypeError(f"expected a Reading, found {type(reading).__name__}")
+    return reading
 
 
 def _unknown_kind(file: Path) -> str:
     command = CONVERTERS.get(file.suffix.lower())
     names = {"file": shlex.quote(file.name), "stem": shlex.quote(file.stem)}
     advice = f"; convert it: {command.format(**names)}" if command else ""
-    return f"unknown kind '{file.suffix}'; expected {KINDS}{advice}"
+    kind = f"unknown kind '{file.suffix}'" if file.suffix else "a name without a suffix"
+    return f"{kind}; expected {KINDS}{advice}"
 
 
 def _holds_quality(path: Path) -> bool:
@@ -166,7 +248,7 @@ def _skip(name: str, reason: str) -> Reading:
     return Reading((), (Skipped(name, reason),), 1)
 
 
-def _nothing_found(path: Path, reading: Reading) -> UserError:
+def _nothing_found(path: Path | str, reading: Reading) -> UserError:
     reasons = [f"{skipped.source}: {skipped.reason}" for skipped in reading.skipped]
     more = len(reasons) - SHOWN_REASONS
     shown = reasons[:SHOWN_REASONS] + ([f"and {more} more"] if more > 0 else [])

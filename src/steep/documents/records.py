@@ -112,15 +112,16 @@ def utf8_lines(lines: Iterable[bytes], name: str, skipped: list[Skipped]) -> Ite
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
-            skipped.append(Skipped(f"{name}:{number}", not_utf8(line, error, name)))
+            skipped.append(
+                Skipped(f"{name}:{number}", not_utf8(line[error.start], error.start, name))
+            )
             yield ""
 
 
-def not_utf8(data: bytes, error: UnicodeDecodeError, name: str) -> str:
+def not_utf8(byte: int, place: int, name: str) -> str:
     """Return which byte of a file is not UTF-8, and a command that converts the file."""
-    encoding = other_encoding(data) or "WINDOWS-1252"
-    found = f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}"
-    return f"{found}; save it as UTF-8, e.g. {recoding(encoding, name)}"
+    found = f"not UTF-8: byte 0x{byte:02x} at {place}"
+    return f"{found}; save it as UTF-8, e.g. {recoding('WINDOWS-1252', name)}"
 
 
 def recoding(encoding: str, name: str) -> str:

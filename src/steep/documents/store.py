@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
-from steep.core.ids import stable_hash
+from steep.core.ids import stable_hash, stable_hash_of_list
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
@@ -36,8 +35,10 @@ def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
     """
     reading = _read(project, settings)
     fields = {
-        "documents.content": stable_hash([*map(asdict, reading.documents)], 16),
-        "documents.skipped": stable_hash([*map(asdict, reading.skipped)], 16),
+        "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
+        "documents.skipped": stable_hash(
+            [{"source": each.source, "reason": each.reason} for each in reading.skipped], 16
+        ),
         "documents.split_words": settings.split_words,
     }
     artifact = build(
@@ -45,8 +46,8 @@ def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
         Identity("documents", VERSION, fields, {}),
         lambda directory: _write(directory, reading, settings.split_words),
     )
-    for skipped in reading.skipped[:SHOWN_SKIPPED]:
-        log.warning("  skipped %s: %s", skipped.source, skipped.reason)
+    for each in reading.skipped[:SHOWN_SKIPPED]:
+        log.warning("  %s: %s", each.label, each.reason)
     if (more := len(reading.skipped) - SHOWN_SKIPPED) > 0:
         log.warning("  and %d more, see %s", more, artifact.path / MANIFEST)
     return artifact
@@ -59,7 +60,7 @@ def preview_documents(project: Project, settings: DocumentsConfig) -> tuple[Docu
 
 def write_documents(path: Path, documents: Sequence[Document]) -> None:
     """Write documents atomically, one JSON object per line."""
-    write_jsonl(path, [asdict(document) for document in documents])
+    write_jsonl(path, map(asdict, documents))
 
 
 def load_documents(path: Path) -> tuple[Document, ...]:
@@ -73,14 +74,8 @@ def documents_of(artifact: Artifact) -> tuple[Document, ...]:
 
 
 def _read(project: Project, settings: DocumentsConfig) -> Reading:
-    reading = read_documents(settings.path)
-    runs = os.path.realpath(project.root / "runs")  # which, unlike `resolve`, follows any link
-    skipped = [
-        each
-        for each in reading.skipped
-        if not Path(os.path.realpath(settings.path / each.source)).is_relative_to(runs)
-    ]
-    return replace(reading, skipped=tuple(skipped))
+    """Read the documents, without the project's own reports if it lies among them."""
+    return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
 
 
 def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Document, ...]:
@@ -97,7 +92,7 @@ def _write(directory: Path, reading: Reading, split_words: int | None) -> dict[s
             "files": reading.files,
             "documents": len(reading.documents),
             "parts": len(documents),
-            "skipped": len(reading.skipped),
+            "skipped": reading.left_out,
         },
         "words": sum(count_words(document.text) for document in documents),
         "skipped": [asdict(skipped) for skipped in reading.skipped],

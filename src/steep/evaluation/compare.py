@@ -1,7 +1,7 @@
 """Compare models on the same questions: each with its interval, every two paired.
 
 Comparisons that were planned before the results are known are corrected for one another (Holm).
-All other pairs are shown with their interval, but without a corrected p: they only suggest.
+All other pairs are exploratory: they have an interval, but no corrected p, and only suggest.
 An arm that was trained with several seeds is compared as the mean of its models, with the variance
 of training beside that of questions.
 
@@ -101,7 +101,7 @@ class _Pair(NamedTuple):
 def compare(
     grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons | None = None
 ) -> ModelComparison:
-    """Score each model and compare every two arms; a later one minus an earlier one.
+    """Score each model and compare every two arms: as planned, or a later minus an earlier one.
 
     A pair is compared on the questions that count for all of its models; without such a question it
     is left out.
@@ -119,13 +119,11 @@ def compare(
     """
     _check_same_questions(grades_by_model)
     arms = _arms(grades_by_model, planned)
-    pairs = [
-        _Pair(later, earlier, common)
-        for earlier, later in combinations(arms, 2)
-        if (common := _common(later, earlier))
-    ]
-    first = [each for each in pairs if planned is None or planned.has(*each.names)]
-    others = [each for each in pairs if planned is not None and not planned.has(*each.names)]
+    pairs = [*_ordered(arms, planned)]
+    every = combinations([arm.name for arm in reversed(arms)], 2)
+    wanted = {*(every if planned is None else planned.pairs)}
+    first = [each for each in pairs if each.names in wanted]
+    others = [each for each in pairs if each.names not in wanted]
     detectable = [
         minimum_detectable_difference(*_sides(each.common), _training(each.common))
         for each in first or others
@@ -143,6 +141,7 @@ def compare(
             (each for each in detectable if each is not None), default=None
         ),
         arms=tuple(_arm_score(arm) for arm in arms if len(arm.models) > 1),
+        not_compared=tuple(sorted(wanted - {each.names for each in first})),
     )
 
 
@@ -161,12 +160,11 @@ def planned_differences(
 ) -> Iterator[PlannedDifferences]:
     """Yield the differences of each planned pair, on the questions that count for both."""
     _check_same_questions(grades_by_model)
-    for earlier, later in combinations(_arms(grades_by_model, planned), 2):
-        if planned.has(later.name, earlier.name) and (common := _common(later, earlier)):
-            a, b, documents = _sides(common)
+    for pair in _ordered(_arms(grades_by_model, planned), planned):
+        if pair.names in planned.pairs:
+            a, b, documents = _sides(pair.common)
             values = [x - y for x, y in zip(a, b, strict=True)]
-            names = later.name, earlier.name
-            yield PlannedDifferences(*names, values, documents, _training(common))
+            yield PlannedDifferences(*pair.names, values, documents, _training(pair.common))
 
 
 def estimate(grades: Iterable[Grade]) -> Estimate:
@@ -211,6 +209,15 @@ def _arms(
         )
         for name, models in groups.items()
     ]
+
+
+def _ordered(arms: Sequence[_Arm], planned: PlannedComparisons | None) -> Iterator[_Pair]:
+    """Yield every two arms with a common question: as planned, or the later one first."""
+    for earlier, later in combinations(arms, 2):
+        as_planned = planned is not None and (earlier.name, later.name) in planned.pairs
+        a, b = (earlier, later) if as_planned else (later, earlier)
+        if common := _common(a, b):
+            yield _Pair(a, b, common)
 
 
 def _common(*arms: _Arm) -> list[_Common]:

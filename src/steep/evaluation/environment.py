@@ -86,14 +86,15 @@ def _key(table: Mapping[str, Any]) -> tuple[str, ...]:
 
 def environments_of(artifacts: Iterable[Artifact]) -> tuple[Environment, ...]:
     """Return the environments of results, each with the models that were asked in it."""
-    models: dict[tuple[str, ...], dict[str, None]] = {}
+    weights: dict[tuple[str, ...], dict[str, str]] = {}
     for artifact in artifacts:
         table = artifact.manifest["identity"]
         if "device" in table["fields"]:  # of a model in this process
-            models.setdefault(_key(table), {})[str(table["fields"]["arm"])] = None
+            own = weights.setdefault(_key(table), {})
+            own[str(table["fields"]["arm"])] = str(table["fields"]["weights"])
     return tuple(
-        Environment(device, precision, torch, transformers, tuple(names))
-        for (device, precision, torch, transformers), names in models.items()
+        Environment(device, precision, torch, transformers, tuple(own), own)
+        for (device, precision, torch, transformers), own in weights.items()
     )
 
 

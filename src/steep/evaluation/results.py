@@ -115,26 +115,28 @@ class Comparison(TestedDifference):
 
     a: str
     b: str
-    planned: bool  # True if the study was made for this comparison
+    planned: bool  # before the results were known; other comparisons are exploratory
     bootstrap_low: float  # from resampling documents alone; `bootstrap_high` is the upper bound
     bootstrap_high: float
-    p_holm: float | None  # corrected over the planned comparisons; None for other comparisons
+    p_holm: float | None  # corrected over the planned comparisons; None for exploratory ones
     by_kind: Mapping[str, Difference]  # the difference by kind of question
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelComparison:
-    """The scores of all models, and all pairs (a later model minus an earlier one).
+    """The scores of all models, and all pairs.
 
     Arms with several seeds have a score in `arms`, and are one model in `pairs`. Planned pairs come
     first. A true difference of the `minimum_detectable_difference` is found in most studies like
-    this one; it is None for a single question.
+    this one; it is None for a single question. `not_compared` are planned pairs of which a model
+    was not asked, or without a question that counts for both.
     """
 
     models: tuple[ModelScore, ...]
     pairs: tuple[Comparison, ...]
     minimum_detectable_difference: float | None
     arms: tuple[ArmScore, ...] = ()
+    not_compared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,36 +172,105 @@ class LikelihoodScore(ModelScore):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtremeLengths:
-    """Shares of questions in which an option is the shortest, and the longest, one."""
+class OptionShares:
+    """How often an option is the shortest, longest, first or last one of its question.
 
-    shortest: float
-    longest: float
+    Attributes:
+        n: Questions with one right option; `first` and `last` are shares of them.
+        n_lengths: Those whose options differ in length (in characters); `shortest` and `longest`
+            are shares of them. Shares of no questions are None.
+    """
+
+    n: int
+    first: float | None
+    last: float | None
+    n_lengths: int
+    shortest: float | None
+    longest: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionLengths:
-    """How often the right, and the chosen, option is the shortest or longest of its question.
+class ChosenOptions(OptionShares):
+    """The options that a model chose; `normalizer` is None for written answers."""
+
+    name: str
+    normalizer: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionBias:
+    """Lengths and places of the options that a random choice, the gold, and models choose."""
+
+    chance: OptionShares
+    gold: OptionShares
+    models: tuple[ChosenOptions, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Questions whose chosen option has a probability from `low` to below `high`.
 
     Attributes:
-        models: Of the chosen options, by model and normalizer.
+        probability: The mean probability of the chosen options.
+        accuracy: The share of these options that are right.
     """
 
-    n: int  # questions with one right option whose options differ in length
-    gold: ExtremeLengths
-    models: Mapping[str, Mapping[str, ExtremeLengths]]
+    low: float
+    high: float
+    probability: float
+    accuracy: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCalibration:
+    """The probabilities of a model's chosen options beside how often these are right.
+
+    Attributes:
+        probability: The mean probability of the chosen options.
+        overconfidence: That probability minus the accuracy.
+        brier: The mean squared error of the probabilities, summed over the options of a question
+            (Brier 1950): 0 to 2.
+        ece: The expected calibration error, the mean distance between probability and accuracy
+            over the bins, weighted by their questions (Naeini et al. 2015).
+        ece_if_calibrated: What it stays below in 95% of studies of a model with these probabilities
+            that is right exactly as often as they say; above 0, since bins hold few questions.
+    """
+
+    name: str
+    probability: float
+    overconfidence: Interval
+    brier: Interval
+    ece: Interval
+    ece_if_calibrated: float
+    bins: tuple[ReliabilityBin, ...]  # those with questions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The calibration of all models, over `n` questions with one right option.
+
+    Attributes:
+        normalizer: Of the log-likelihoods; probabilities are their softmax over the options.
+        guess_brier: The Brier score of equal probabilities.
+    """
+
+    normalizer: str
+    n: int
+    guess_brier: float
+    models: tuple[ModelCalibration, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodResult(ChoiceResult):
     """Closed book, by the likelihood of options, divided by a length (the normalizer).
 
-    `lengths` are None without questions whose options differ in length.
+    `bias` is None, and `calibration` empty, without questions with one right option.
     """
 
     models: tuple[LikelihoodScore, ...]
     normalizer: str
-    lengths: OptionLengths | None
+    bias: OptionBias | None
+    calibration: tuple[Calibration, ...]  # by the total, and by the normalizer
 
 
 # Written answers.
@@ -243,12 +314,28 @@ class AnswersScore(ModelScore):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LetterShares:
+    """Shares of questions in which a random choice, and the right answer, is these letters."""
+
+    chance: float
+    gold: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswersResult(ChoiceResult):
-    """Closed book, by written answers."""
+    """Closed book, by written answers.
+
+    Attributes:
+        letters: For each combination of letters that is right or was chosen, the share of a random
+            choice and of the right answers.
+        bias: None without questions with one right option.
+    """
 
     models: tuple[AnswersScore, ...]
     protocol: AnswerProtocol
     warnings: tuple[str, ...]
+    letters: Mapping[str, LetterShares]
+    bias: OptionBias | None
 
 
 # Short answers.
@@ -297,6 +384,8 @@ class Environment:
         precision: "float32", "tf32" (float32 weights, TF32 products) or "bfloat16".
         torch: Version of the library; `transformers` likewise.
         models: Names of the models that were asked there.
+        weights: The hash of the weights of each model, or the commit of one on the Hub; empty in
+            results of earlier versions.
     """
 
     device: str
@@ -304,6 +393,7 @@ class Environment:
     torch: str
     transformers: str
     models: tuple[str, ...]
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

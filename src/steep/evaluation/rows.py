@@ -9,7 +9,7 @@ name (`per_character` is the usual `acc_norm`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from steep.documents.document import Document
@@ -189,6 +189,11 @@ def make_rows(questions: Sequence[Question], scores: Sequence[OptionScores]) -> 
         )
         for question, each in zip(questions, scores, strict=True)
     ]
+
+
+def one_right(rows: Iterable[QuestionRow]) -> list[QuestionRow]:
+    """Return the questions with one right option out of several."""
+    return [row for row in rows if len(row.gold) == 1 < len(row.options)]
 
 
 def count_ties(rows: Sequence[QuestionRow], normalizer: Normalizer) -> int:

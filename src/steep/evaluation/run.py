@@ -115,7 +115,8 @@ def evaluate(
             "wall_s": sum(artifact.manifest["wall_s"] for artifact in inputs.values()),
         }
 
-    fields = reading_fields(setup.evaluate)
+    pairs = setup.evaluate.model_dump(mode="json")["comparisons"]
+    fields = {**reading_fields(setup.evaluate), "evaluate.comparisons": pairs}
     return build(setup.project, Identity(STAGE, VERSION, fields, inputs), make)
 
 
@@ -239,15 +240,34 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
 
 def _check_names(setup: EvaluationSetup) -> None:
     known = {BASE, *setup.arms, *setup.evaluate.servers}
+    # Arms are compared as the means of their models.
+    compared = known - {model for models in setup.seeds.values() for model in models[1:]}
+    pairs = setup.evaluate.comparisons or ()
+    named = [("evaluate.comparisons", name, compared) for pair in pairs for name in pair]
     for section in ("open_book", "summaries"):
-        for name in getattr(setup, section).models:
-            if name not in known:
-                raise UserError(
-                    f"There is no model '{name}' to ask.",
-                    where=f"{section}.models",
-                    expected=", ".join(sorted(known)),
-                    found=name,
-                )
+        named += [(f"{section}.models", name, known) for name in getattr(setup, section).models]
+    for where, name, expected in named:
+        if name not in expected:
+            raise UserError(
+                f"There is no model '{name}' to ask.",
+                where=where,
+                expected=", ".join(sorted(expected)),
+                found=name,
+            )
+    _check_comparisons(pairs)
+
+
+def _check_comparisons(pairs: Sequence[tuple[str, str]]) -> None:
+    seen: set[frozenset[str]] = set()
+    for a, b in pairs:
+        if a == b or {a, b} in seen:
+            raise UserError(
+                "A planned comparison is of two different models, and is named once.",
+                where="evaluate.comparisons",
+                found=f"[{a}, {b}]" + (" again" if a != b else ""),
+                hint=f"remove it; [{a}, {b}] and [{b}, {a}] are the same comparison",
+            )
+        seen.add(frozenset((a, b)))
 
 
 def _finished(project: Project, name: str) -> Artifact:

@@ -31,16 +31,12 @@ class PlannedComparisons(NamedTuple):
     """What a study is made for, known before any result.
 
     Attributes:
-        pairs: The planned comparisons of arms and other models, each in one order.
+        pairs: The planned comparisons (a, b) of arms and other models, a minus b.
         seeds: Of each trained arm, its models: one per seed.
     """
 
     pairs: Collection[tuple[str, str]]
     seeds: Mapping[str, Collection[str]]
-
-    def has(self, a: str, b: str) -> bool:
-        """Return whether this comparison was planned, in either order."""
-        return (a, b) in self.pairs or (b, a) in self.pairs
 
 
 @dataclass(frozen=True)
@@ -72,12 +68,14 @@ class EvaluationSetup:
     faithfulness: FaithfulnessConfig
 
     def planned_comparisons(self, models: Iterable[str]) -> PlannedComparisons:
-        """Return the comparisons that a study of arms is made for.
+        """Return the comparisons (a, b), a minus b, that were planned before any result.
 
-        Each model against the base, and each arm that reads synthetic texts against each that reads
-        the raw documents alone, both tuned on chats or neither. All other pairs are shown, too, but
-        were not planned.
+        Those of `evaluate.comparisons`; by default, each model against the base, and each arm that
+        reads synthetic texts against each that reads the raw documents alone, both tuned on chats
+        or neither. All other pairs are exploratory.
         """
+        if self.evaluate.comparisons is not None:
+            return PlannedComparisons({*self.evaluate.comparisons}, self.seeds)
         arm_of = {model: arm for arm, own in self.seeds.items() for model in own}
         others = [arm_of.get(name, name) for name in models if name != BASE]
         reads = {name: self.arms.get(name) for name in others}

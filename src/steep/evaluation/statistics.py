@@ -240,6 +240,7 @@ def bootstrap_interval(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    shifted: bool = False,
 ) -> Interval:
     """Compute the score of all questions with its interval over documents.
 
@@ -249,6 +250,9 @@ def bootstrap_interval(
         score: Vectorized over resamples; a resample without a score is left out.
         resamples: Number of resamples.
         seed: Of the draws.
+        shifted: Move the lower bound by twice the bias of the resamples, away from it: for scores
+            that noise increases, such as a mean of absolute values. The questions already increased
+            such a score, and the resamples increase it again.
 
     Raises:
         ValueError: All questions together have no score.
@@ -265,6 +269,7 @@ def bootstrap_interval(
             return Interval(found, -math.inf, math.inf, len(values), clusters_n)
         drawn = score(_draws(len(sums), resamples, seed) @ sums)
     low, high = np.nanquantile(drawn, bootstrap_levels(len(sums)))
+    low -= 2 * (np.nanmean(drawn) - found) if shifted else 0
     return Interval(found, min(found, low), max(found, high), len(values), clusters_n)
 
 

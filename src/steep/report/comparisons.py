@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from steep.core.formatting import MINUS, interval, p_value, percent, plural, points
+from steep.core.formatting import MINUS, interval, p_value, percent, plural, points, some_of
 from steep.evaluation.results import (
     AnswersResult,
     ArmScore,
@@ -35,6 +35,7 @@ from steep.report.html import Html
 from steep.report.results import IntervalEstimate, chance_of, estimate, kinds, of_kind
 
 ALL = "all questions"
+SHOWN_PLANNED = 4
 PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
@@ -191,11 +192,7 @@ def difference_table(found: ModelComparison) -> Table:
     errors: tuple[Column[Comparison], ...] = (
         (ERRORS_HEADING, lambda pair: errors_cell(pair.errors)),
     )
-    planned = sum(pair.planned for pair in found.pairs)
-    note += (
-        f" Holm's correction covers the {plural(planned, 'planned comparison')}: each model "
-        "against the base model, and synthetic text against the raw documents."
-    )
+    note += f" {_family(found)}"
     return table(
         found.pairs,
         (
@@ -207,13 +204,35 @@ def difference_table(found: ModelComparison) -> Table:
             (("p", "clustered"), lambda pair: p_value(pair.p)),
             (
                 ("p", "Holm-corrected"),
-                lambda pair: p_cell(pair.p_holm) if pair.planned else "not planned",
+                lambda pair: p_cell(pair.p_holm) if pair.planned else "exploratory",
             ),
             (("McNemar p", "unclustered"), lambda pair: p_cell(pair.p_mcnemar)),
         ),
         note,
         texts=range(2),
     )
+
+
+def _family(found: ModelComparison) -> str:
+    """Return what Holm's correction covers, and what the other pairs are."""
+    planned = [pair for pair in found.pairs if pair.planned]
+    exploratory = len(found.pairs) - len(planned)
+    named = some_of([pair_name(pair) for pair in planned], SHOWN_PLANNED)
+    text = f"Holm's correction covers {plural(len(planned), 'planned comparison')}: {named}."
+    if not planned:
+        text = "No planned comparison was made."
+    if found.not_compared:
+        left_out = some_of([f"{a} {MINUS} {b}" for a, b in found.not_compared], SHOWN_PLANNED)
+        text += (
+            f" Planned but not made: {left_out} (a model was not asked by this method, or no "
+            "question counts for both)."
+        )
+    if exploratory:
+        text += (
+            f" {plural(exploratory, 'comparison is', 'comparisons are')} exploratory: without a "
+            "corrected p, and to be confirmed on other questions."
+        )
+    return text
 
 
 def pair_name(pair: Comparison | TaskDifference) -> str:

@@ -32,6 +32,8 @@ def headline(scores: ModelComparison, how: str) -> str:
     asked = f"On {questions(scores)}, closed book and scored by {how}"
     pairs = [pair for pair in scores.pairs if pair.planned]
     found = [pair for pair in pairs if verdict(pair) == "significant"]
+    if not pairs and scores.pairs:
+        return f"{asked}, no planned comparison was made; those below are exploratory."
     if not pairs:
         return f"{asked}, one model was evaluated; there is no other model to compare it with."
     if not found:
@@ -87,7 +89,7 @@ def conclusion(pair: Comparison, scores: ModelComparison) -> str:
     if kind == "significant":
         return f"{shown}. The difference is significant."
     why = (
-        "the comparison was not planned and its p-value is not corrected"
+        "the comparison is exploratory and its p-value is not corrected"
         if pair.p_holm is None
         else "it is not significant after correction for the number of comparisons"
     )

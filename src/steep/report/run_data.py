@@ -41,10 +41,11 @@ class ArtifactRef:
 
 
 class SkippedSource(NamedTuple):
-    """A file, or a line of one, that was not read."""
+    """A file, or a line of one, that was not read, or (`kept`) not as it is."""
 
     source: str
     reason: str
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ from steep.core.config import Section
 from steep.core.errors import UserError
 from steep.core.files import write_text
 from steep.documents.document import Reading
+from steep.documents.hub import is_hub
 from steep.documents.quality import first_record, is_quality
 from steep.documents.reading import read_documents
+from steep.documents.sources import source_root
 from steep.evaluation.questions import Questions, read_questions
 from steep.generation.context_limits import context_warnings
 
@@ -62,8 +64,13 @@ class FirstLook(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def write_first_config(path: Path, documents: Path, questions: Path | None) -> FirstLook:
+def write_first_config(path: Path, documents: Path | str, questions: Path | None) -> FirstLook:
     """Read documents and questions once, and write a commented configuration that names them.
+
+    Args:
+        path: The configuration to write.
+        documents: As `documents.path`, relative to the working directory.
+        questions: A file of questions; None: those of a QuALITY file among the documents.
 
     Raises:
         UserError: There is a configuration already, no document, or no question about them.
@@ -72,12 +79,13 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
         raise UserError(
             "There is a configuration already.", where=path, hint="edit it, or name another with -c"
         )
-    reading = read_documents(documents)
+    folder = path.resolve().parent
+    reading = read_documents(documents, exclude=(folder / "runs",))
     questions = questions or _quality_file(documents, reading)
     asked = read_questions(questions, reading.documents) if questions else None
-    folder = path.resolve().parent
     named = _from(folder, questions) if questions else None
-    write_text(path, template(_from(folder, documents), named))
+    source = str(documents) if is_hub(documents) else _from(folder, Path(documents))
+    write_text(path, template(source, named))
     config = load_config(path)  # must load
     # The endpoint in it is only an example, so it is not contacted.
     warnings = tuple(context_warnings(reading.documents, config.generate, ask=False))
@@ -85,10 +93,13 @@ def write_first_config(path: Path, documents: Path, questions: Path | None) -> F
     return FirstLook(reading, asked, questions, ignored, warnings)
 
 
-def _quality_file(documents: Path, reading: Reading) -> Path | None:
+def _quality_file(documents: Path | str, reading: Reading) -> Path | None:
     """Return the only file among the documents that contains questions, if there is just one."""
+    if is_hub(documents):
+        return None
+    root = source_root(Path(documents))
     sources = dict.fromkeys(document.source for document in reading.documents)
-    paths = [documents] if documents.is_file() else [documents / source for source in sources]
+    paths = [root / source for source in sources]
     found = [path for path in paths if path.is_file() and _has_questions(path)]
     return found[0] if len(found) == 1 else None
 

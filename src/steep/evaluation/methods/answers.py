@@ -28,6 +28,13 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     text_progress,
 )
+from steep.evaluation.option_bias import (
+    ShownOptions,
+    chosen_options,
+    letter_shares,
+    option_bias,
+    selection_chance,
+)
 from steep.evaluation.parsers import ONE_LETTER, parse
 from steep.evaluation.prompts import letters_of, options_of
 from steep.evaluation.protocols import Answer, as_asked, asking_fields, protocol_of, vote
@@ -36,7 +43,9 @@ from steep.evaluation.results import (
     AnswersResult,
     AnswersScore,
     Interval,
+    LetterShares,
     ModelScore,
+    OptionBias,
     ParserName,
     VoteName,
 )
@@ -113,8 +122,9 @@ def answers_result(
     """
     compared = compare({n: answer_grades(rows, protocol) for n, rows in by_model.items()}, planned)
     without = asked_without or {}
+    judged = {n: verdicts(rows, protocol.parser, protocol.vote) for n, rows in by_model.items()}
     models = tuple(
-        _score(each, by_model[each.name], protocol, without.get(each.name) or ())
+        _score(each, by_model[each.name], judged[each.name], protocol, without.get(each.name) or ())
         for each in compared.models
     )
     rows = next(iter(by_model.values()))
@@ -124,6 +134,7 @@ def answers_result(
         pairs=compared.pairs,
         arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         protocol=protocol,
         chance=answers_chance(rows),
         chance_by_kind={
@@ -132,13 +143,47 @@ def answers_result(
         },
         several_right=several,
         warnings=tuple(_warnings(models, several, protocol)),
+        letters=_letters(models, rows, several > 0),
+        bias=answers_bias(judged),
     )
 
 
+def _letters(
+    models: Sequence[AnswersScore], rows: Sequence[AnswerRow], several: bool
+) -> dict[str, LetterShares]:
+    """Return chance and gold of all letters that are right or that any model chose."""
+    asked = list({row.question_id: row for row in rows}.values())
+    gold = [letters_of(row.gold, row.order) for row in asked]
+    seen = {letters for model in models for letters in model.chosen_letters} | {*gold}
+    options = [len(row.options) for row in asked]
+    return letter_shares(sorted(seen), gold, options, several=several)
+
+
+def answers_bias(by_model: Mapping[str, Sequence[ScoredQuestion]]) -> OptionBias | None:
+    """Return lengths and places of the chosen options, of answers that choose one option."""
+    models = []
+    for name, judged in by_model.items():
+        chosen = [
+            (each.row, each.chosen[0]) for each in judged if each.chosen and len(each.chosen) == 1
+        ]
+        counted = [(_shown(row), option) for row, option in chosen if len(row.gold) == 1]
+        shown, options = [each for each, _ in counted], [option for _, option in counted]
+        models.append(chosen_options(name, None, shown, options))
+    asked = [each.row for each in next(iter(by_model.values()))]
+    return option_bias([_shown(row) for row in asked if len(row.gold) == 1], models)
+
+
+def _shown(row: AnswerRow) -> ShownOptions:
+    return ShownOptions([len(option) for option in row.options], row.order, row.gold[0])
+
+
 def _score(
-    model: ModelScore, rows: Sequence[AnswerRow], protocol: AnswerProtocol, without: Sequence[str]
+    model: ModelScore,
+    rows: Sequence[AnswerRow],
+    judged: Sequence[ScoredQuestion],
+    protocol: AnswerProtocol,
+    without: Sequence[str],
 ) -> AnswersScore:
-    judged = verdicts(rows, protocol.parser, protocol.vote)
     counted = [each for each in judged if protocol.unparsed == "wrong" or each.chosen is not None]
     chosen = Counter(letters_of(each.chosen, each.row.order) for each in judged if each.chosen)
     by_letters = grouped(counted, lambda each: letters_of(each.row.gold, each.row.order))
@@ -204,7 +249,7 @@ def answers_chance(rows: Sequence[AnswerRow], several: bool | None = None) -> fl
     options = {row.question_id: len(row.options) for row in rows}
     if several is None:
         several = any(len(row.gold) > 1 for row in rows)
-    return sum(1 / (2**n - 1 if several else n) for n in options.values()) / len(options)
+    return sum(selection_chance(n, several=several) for n in options.values()) / len(options)
 
 
 def _warnings(

@@ -1,7 +1,7 @@
 """Closed book, by likelihood: the likeliest option of each question is the choice.
 
-`OptionLengths` shows whether a normalizer prefers short or long options: a sum of log-probabilities
-favors short options, a mean over tokens often long ones, and accuracy does not show it.
+Beside accuracy stand the lengths and places of the chosen options (`option_bias.py`), and whether
+their probabilities are as high as they are often right (`calibration.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
+from steep.evaluation.calibration import TOTAL, calibration
 from steep.evaluation.compare import Grade, compare, grouped
 from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
@@ -25,15 +26,15 @@ from steep.evaluation.methods.common import (
     rows_by_model,
     write_option_rows,
 )
+from steep.evaluation.option_bias import ShownOptions, chosen_options, option_bias
 from steep.evaluation.prompts import closed_book_prompt
 from steep.evaluation.results import (
-    ExtremeLengths,
     LikelihoodResult,
     LikelihoodScore,
     ModelScore,
-    OptionLengths,
+    OptionBias,
 )
-from steep.evaluation.rows import QuestionRow, count_ties
+from steep.evaluation.rows import QuestionRow, count_ties, one_right
 from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 
 log = logging.getLogger("steep")
@@ -84,13 +85,19 @@ def likelihood_result(
         pairs=compared.pairs,
         arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
+        not_compared=compared.not_compared,
         normalizer=normalizer,
         chance=mean_chance(rows),
         chance_by_kind={
             kind: mean_chance(own) for kind, own in grouped(rows, lambda row: row.kind).items()
         },
         several_right=sum(len(row.gold) > 1 for row in rows),
-        lengths=option_lengths(by_model),
+        bias=likelihood_bias(by_model),
+        calibration=tuple(
+            found
+            for each in dict.fromkeys((TOTAL, normalizer))
+            if (found := calibration(by_model, each))
+        ),
     )
 
 
@@ -110,35 +117,22 @@ def mean_chance(rows: Sequence[QuestionRow]) -> float:
     return sum(row.chance for row in rows) / len(rows)
 
 
-def option_lengths(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionLengths | None:
-    """Count how often the right, and the chosen, option is a shortest or longest one.
-
-    Only questions with one right option whose options differ in length (in characters) count; None
-    without such questions.
-    """
-    counted = {
-        name: [row for row in rows if len(row.gold) == 1 and len(set(row.characters)) > 1]
-        for name, rows in by_model.items()
-    }
-    first = next(iter(counted.values()))
-    if not first:
-        return None
-    return OptionLengths(
-        n=len(first),
-        gold=_extremes(first, [row.gold[0] for row in first]),
-        models={
-            name: {n: _extremes(rows, [row.likeliest(n)[0] for row in rows]) for n in NORMALIZERS}
+def likelihood_bias(by_model: Mapping[str, Sequence[QuestionRow]]) -> OptionBias | None:
+    """Return lengths and places of the chosen options, by model and normalizer."""
+    counted = {name: one_right(rows) for name, rows in by_model.items()}
+    shown = [_shown(row) for row in next(iter(counted.values()))]
+    return option_bias(
+        shown,
+        [
+            chosen_options(name, n, shown, [row.likeliest(n)[0] for row in rows])
             for name, rows in counted.items()
-        },
+            for n in NORMALIZERS
+        ],
     )
 
 
-def _extremes(rows: Sequence[QuestionRow], options: Sequence[int]) -> ExtremeLengths:
-    lengths = [(row.characters[o], row.characters) for row, o in zip(rows, options, strict=True)]
-    return ExtremeLengths(
-        shortest=sum(own == min(every) for own, every in lengths) / len(rows),
-        longest=sum(own == max(every) for own, every in lengths) / len(rows),
-    )
+def _shown(row: QuestionRow) -> ShownOptions:
+    return ShownOptions(row.characters, range(len(row.options)), row.gold[0])
 
 
 def _result(

@@ -9,10 +9,8 @@ from steep.evaluation.results import (
     AnswerProtocol,
     AnswersResult,
     AnswersScore,
-    ExtremeLengths,
     LikelihoodResult,
     ModelScore,
-    OptionLengths,
     ShortAnswersResult,
 )
 from steep.report.blocks import (
@@ -34,6 +32,12 @@ from steep.report.comparisons import (
     scores_part,
 )
 from steep.report.results import NORMALIZERS, ResultTables, normalizer_name
+from steep.report.sections.choices import (
+    answers_bias,
+    calibration_part,
+    likelihood_bias,
+    short_name,
+)
 from steep.report.sections.judged_answers import judged_answers
 
 PARSERS = {
@@ -98,7 +102,8 @@ def likelihood(tables: ResultTables) -> PageSection | None:
             _several_right(found),
             *accuracies(found, title, caption, f"the choice among given options by {normalizer}"),
             _normalizer_table(found),
-            _length_table(found.lengths) if found.lengths else None,
+            likelihood_bias(found.bias) if found.bias else None,
+            calibration_part(found.calibration) if found.calibration else None,
             skipped_questions(tables),
         ],
     )
@@ -114,37 +119,15 @@ def _normalizer_table(found: LikelihoodResult) -> Block:
         f"Accuracy over all questions{f' (n = {n})' if n else ''}. If the order of the models "
         "depends on the normalizer, do not base a claim on a single one."
     )
-    headings = [(_short(name), "used above" if name == found.normalizer else "") for name in names]
+    headings = [
+        (short_name(name), "used above" if name == found.normalizer else "") for name in names
+    ]
     rows: list[tuple[Cell, ...]] = [
         (_model(model), *(percent(model.by_normalizer.get(name)) for name in names))
         for model in found.models
     ]
     found_by = Table(["model", *headings], rows, caption)
     return Part("Accuracy by normalizer", [found_by], is_detail=True)
-
-
-def _short(name: str) -> str:
-    return normalizer_name(name).replace("total log-likelihood", "total").split("likelihood ")[-1]
-
-
-def _length_table(found: OptionLengths) -> Part:
-    names = [name for name in NORMALIZERS if name in next(iter(found.models.values()))]
-    rows: list[tuple[Cell, ...]] = [("right option", *(_shares(found.gold) for _ in names))]
-    rows += [
-        (Model(model), *(_shares(shares[name]) for name in names))
-        for model, shares in found.models.items()
-    ]
-    caption = (
-        "How often the right option, and the chosen option, is the shortest or the longest of its "
-        f"question (n = {found.n}; one right option each; lengths in characters). A normalizer "
-        "whose shares differ much from those of the right options selects by length."
-    )
-    headings = ["", *((_short(name), "shortest / longest") for name in names)]
-    return Part("Option lengths", [Table(headings, rows, caption)])
-
-
-def _shares(each: ExtremeLengths) -> str:
-    return f"{percent(each.shortest, 0)} / {percent(each.longest, 0)}"
 
 
 # ---- generated letters ---------------------------------------------------------------------------
@@ -179,12 +162,11 @@ def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
     measure = f"a letter generated after worked examples, read by the parser '{parser}'"
     yield from accuracies(found, title, caption, measure)
     yield Part("Parsed answers", [_parsed_table(found), *_asked_without(found)])
-    letters = sorted(
-        {x for model in found.models for x in (*model.by_gold_letter, *model.chosen_letters)}
-    )
-    if letters:
+    if letters := list(found.letters):
         tables = [_gold_table(found, letters), _chosen_table(found, letters)]
-        yield Part("Position bias", tables, is_detail=True)
+        yield Part("Letters", tables)
+    if found.bias:
+        yield answers_bias(found.bias)
 
 
 def protocol_text(protocol: AnswerProtocol) -> str:
@@ -244,14 +226,23 @@ def _gold_table(found: AnswersResult, letters: list[str]) -> Table:
     ]
     caption = (
         "Accuracy by the letter of the right option. A model that prefers a letter is more "
-        "accurate where that letter is right, and less accurate elsewhere."
+        "accurate where that letter is right, and less accurate elsewhere. Guessing has an "
+        f"accuracy of {percent(found.chance, 0)}."
     )
     return Table(["model", *(f"{letter} is right" for letter in letters)], rows, caption)
 
 
 def _chosen_table(found: AnswersResult, letters: list[str]) -> Table:
-    rows = [(_model(model), *(_chosen(model, x) for x in letters)) for model in found.models]
-    caption = "Chosen letters, right or wrong: shares and numbers of parsed questions."
+    shares = [found.letters[x] for x in letters]
+    rows: list[tuple[Cell, ...]] = [
+        ("random choice", *(percent(each.chance, 0) for each in shares)),
+        ("right option", *(percent(each.gold, 0) for each in shares)),
+    ]
+    rows += [(_model(model), *(_chosen(model, x) for x in letters)) for model in found.models]
+    caption = (
+        "Chosen letters, right or wrong: shares and numbers of parsed questions. A model whose "
+        "shares differ from those of the right options prefers letters."
+    )
     return Table(["model", *(f"{letter} chosen" for letter in letters)], rows, caption)
 
 

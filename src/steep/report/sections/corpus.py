@@ -76,8 +76,11 @@ def _source_counts(documents: Documents) -> Html:
 
 
 def _skipped_files(documents: Documents) -> Table:
-    headings = ("skipped file, or file and line", "reason")
-    return Table(headings, documents.skipped, texts=range(2))
+    headings = ("file, or file and line", "", "reason")
+    rows = [
+        (each.source, "kept" if each.kept else "skipped", each.reason) for each in documents.skipped
+    ]
+    return Table(headings, rows, texts=range(3))
 
 
 def _recipe_table(found: CorpusSummary, extracted: frozenset[str]) -> Table:

@@ -146,6 +146,11 @@ def provenance(run: ReportData) -> PageSection:
         ("hardware", run.hardware or UNKNOWN),
         ("seeds", ", ".join(_seeds(run.config)) or UNKNOWN),
         *(("evaluated on", described(each)) for each in run.tables.environments),
+        *(
+            (f"weights of {name}", digest)
+            for each in run.tables.environments
+            for name, digest in each.weights.items()
+        ),
     ]
     total = f"{duration(sum(run.wall_s.values()))} in total."
     times = count_table("stage", "wall time", [*run.wall_s.items()], total, duration)
