@@ -168,7 +168,7 @@ class TextTokens:
 
     def _documents(self) -> Range:
         documents = documents_stage.peek(self._config, self._project)
-        return _tokens_of(sum(len(each.text.encode()) for each in documents))
+        return _tokens_of(sum(len(each.own_text.encode()) for each in documents))
 
     def _written(self, recipe: str) -> Range | None:
         """Return the tokens of all texts of a recipe, those that are held out included."""
