@@ -166,8 +166,9 @@ def write(prompt: str, bad: bool) -> str:
         own = [*BAD.values(), *own]
     earlier = prompt.split("### Asked before")[-1] if "### Asked before" in prompt else ""
     fresh = [each for each in own if each["question"] not in earlier][:count]
-    listed = json.dumps(fresh) if fresh else "I have no further questions."
-    return f"Here they are:\n```json\n{listed}\n```"
+    if not fresh and kind_in(prompt) == "short-answer":
+        return "I have no further questions."
+    return f"Here they are:\n```json\n{json.dumps(fresh)}\n```"
 
 
 def kind_in(prompt: str) -> str:

@@ -278,14 +278,21 @@ def test_a_limit_ends_the_work_and_a_higher_one_continues(
     tmp_path: Path, steep: Steep, tiny_directory: Path
 ) -> None:
     seen: list[Body] = []
-    with writer(seen, partial(reply, bad=False)) as base_url:
+    with writer(seen) as base_url:
         fields = {"base_gate": False, "max_tokens": 300, "answer_tokens": 20}
         folder = write_config(tmp_path / "p", base_url, tiny_directory, **fields)
         settle(folder / "steep.yaml", questions={"max_cost_usd": 0.001})
         ended = steep("questions", cwd=folder)
         assert ended.code == 2 and "limit of the project is too low" in ended.err
+        settle(folder / "steep.yaml", questions={"max_cost_usd": 0.0045, "rounds": 8})
+        part = json.loads(steep("questions", "--json", cwd=folder).out)
         settle(folder / "steep.yaml", questions={"max_cost_usd": 5.0})
-        assert steep("questions", cwd=folder).code == 0
+        shown = steep("questions", "--json", cwd=folder)
+        assert shown.code == 0, shown.err
+    whole = json.loads(shown.out)
+    assert part["limit_reached"] and part["known_usd"] <= 0.0045
+    numbers = [sum(kind["accepted"] for kind in each["kinds"]) for each in (part, whole)]
+    assert 0 < numbers[0] < numbers[1] == 7 and not whole["limit_reached"]
     sent = [json.dumps(body, sort_keys=True) for body in seen]
     assert len(sent) == len(set(sent))
 
@@ -307,6 +314,23 @@ def test_public_knowledge_and_a_shared_model_are_warned_of(
     assert ended.code == 1, "no question was accepted"
     assert "the blind gate rejected most questions" in shown
     assert "the writer, a-writer, also generates the corpus" in shown
+
+
+def test_a_base_model_behind_a_chat_endpoint_is_not_asked(
+    tmp_path: Path, steep: Steep, tiny_directory: Path
+) -> None:
+    seen: list[Body] = []
+    with writer(seen, partial(reply, bad=False)) as base_url:
+        folder = write_config(tmp_path / "p", base_url, tiny_directory, rounds=1)
+        base = {"base_url": base_url, "model": "b", "endpoint": "chat", **PRICES}
+        settle(folder / "steep.yaml", evaluate={"servers": {"base": base}})
+        planned = json.loads(steep("questions", "--plan", "--json", cwd=folder).out)
+        ended = steep("questions", "--json", cwd=folder)
+    assert planned["steps"][-1]["section"] == "evaluate.servers.base"
+    assert "the base model is not asked closed book" in ended.err
+    result = json.loads(ended.out)
+    gates = {each["gate"]: each["checked"] for each in result["gates"]}
+    assert result["base"] is None and gates["known to the base model"] is None
 
 
 def test_without_a_writer_the_command_says_what_to_set(

@@ -21,10 +21,10 @@ from steep.stages.evaluate import setup_of
 ARMS = {"raw": ["documents"], "synthetic": ["entigraph"]}
 
 
-def setup(root: Path, comparisons: Any = None, seeds: int = 1) -> EvaluationSetup:
+def setup(root: Path, comparisons: Any = None) -> EvaluationSetup:
     sections = {
         "documents": {"path": "documents"},
-        "train": {"model": "model", "arms": ARMS, "seeds": seeds},
+        "train": {"model": "model", "arms": ARMS},
         "evaluate": {"comparisons": comparisons},
     }
     return setup_of(Config.model_validate(sections), Project(root))
@@ -44,20 +44,6 @@ def test_only_named_comparisons_are_planned(tmp_path: Path) -> None:
     named = setup(tmp_path, [["synthetic", "raw"]])
     assert named.planned_comparisons(["base", "raw", "synthetic"]).pairs == {("synthetic", "raw")}
     assert setup(tmp_path, []).planned_comparisons(["base", "raw"]).pairs == set()
-
-
-def test_arms_of_several_seeds_are_named_and_not_their_models(tmp_path: Path) -> None:
-    named = setup(tmp_path, [["raw", "base"]], seeds=2)
-    model = next(name for name in named.seeds["raw"] if name != "raw")
-    grades = {
-        name: [Grade(f"q{n}", f"d{n % 6}", "near", float(n % 10 < 3)) for n in range(60)]
-        for name in ("base", *named.seeds["raw"])
-    }
-    (pair,) = compare(grades, named.planned_comparisons(grades)).pairs
-    assert (pair.a, pair.b, pair.planned) == ("raw", "base", True)
-    documents = build(Project(tmp_path), Identity("documents", 1, {}, {}), lambda _: {})
-    with pytest.raises(UserError, match="no model"):
-        check(setup(tmp_path, [[model, "base"]], seeds=2), documents)
 
 
 @pytest.mark.parametrize(

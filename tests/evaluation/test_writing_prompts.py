@@ -29,7 +29,7 @@ def all_prompts() -> str:
     """Return every kind of prompt, under its name."""
     asked = {f"write {kind}": write_prompt([FERRY], kind, 3) for kind in KINDS[:3]}
     asked["write across, names and earlier questions"] = write_prompt(
-        [FERRY, FIRM], "across", 2, ["Lake Ostrel", "Bram"], ["Who built it?"]
+        [FERRY, FIRM], "across", 2, ["Lake Ostrel", "Bram"], ["Who built it?"], ("Edda", "1887.")
     )
     chunk = SOURCES.other_chunks([candidate(question="Who founded the firm of Hask?")], 1)[0][0]
     asked |= {
@@ -96,13 +96,16 @@ def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str
     for reason, said in (("error", "documents.split_words"), ("length", "questions.max_tokens")):
         (cause,) = read_questions(answer("[", reason), "choice", [FERRY], 1).rejected
         assert said in cause.reason
+    for none in ("[]", "There are none.\n```json\n[ ]\n```"):
+        assert read_questions(answer(none), "choice", [FERRY], 3) == ((), ())
     (prose,) = read_questions(answer("I would rather not."), "choice", [FERRY], 1).rejected
     assert (prose.gate, prose.text) == ("unreadable", "I would rather not.")
 
 
 @given(st.text(max_size=80), st.sampled_from(KINDS))
 def test_reading_takes_any_text(text: str, kind: Kind) -> None:
-    assert read_questions(answer(text), kind, [FERRY, FIRM], 2).rejected
+    found = read_questions(answer(text), kind, [FERRY, FIRM], 2)
+    assert not found.candidates
     read_answer(text)
     assert all(0 <= place < 4 for place in read_letters(text, 4))
 
@@ -155,3 +158,17 @@ def test_orders_ask_for_all_that_is_missing_and_some_spare(words: list[int], sha
     assert all(1 <= each.count <= MOST_PER_CALL for each in made)
     for each in made:
         assert len({part.whole_id for part in each.parts}) == 1 + (each.kind == "across")
+
+
+def test_several_calls_about_one_text_ask_about_its_sections() -> None:
+    text = " ".join(f"w{number}" for number in range(6000))
+    sources = Sources([Document("d", "D", text)])
+    shares = KindShares(choice=1, short_answer=0, joined=0, across=0)
+    made = orders(wanted(sources, QuestionsConfig(shares=shares)), sources, 0)
+    assert len(made) == 6 and len({each.section for each in made}) == 6
+    assert made[0].section == ("w0 w1 w2 w3 w4 w5", "w994 w995 w996 w997 w998 w999")
+    prompts = {write_prompt(e.parts, e.kind, e.count, section=e.section) for e in made}
+    assert len(prompts) == 6, "equal prompts would be one call"
+    chinese = Sources([Document("c", "C", "\u6e21\u8239" * 4000)])
+    sections = [each.section for each in orders(wanted(chinese, QuestionsConfig()), chinese, 0)]
+    assert all(section is None or max(map(len, section)) <= 6 for section in sections)

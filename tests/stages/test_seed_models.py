@@ -66,4 +66,3 @@ def test_arms_are_compared_and_tuned_models_with_one_another(tmp_path: Path) -> 
     assert set(planned.pairs) == {
         ("raw", BASE), ("own", BASE), ("raw-instruct", BASE), ("own", "raw"),
     }  # fmt: skip
-    assert planned.has("raw", "own") and not planned.has("raw-instruct", "own")

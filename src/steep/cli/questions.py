@@ -133,7 +133,7 @@ def _print(opened: Opened, made: Artifact, json: bool, config: Path) -> None:
 
     from steep.cli.question_lines import of_separation, of_writing
     from steep.core.tables import wrap_text
-    from steep.evaluation.writing.results import QUESTIONS_NAME, read_result
+    from steep.evaluation.writing.results import QUESTIONS_NAME, REJECTED_NAME, read_result
     from steep.stages import questions as stage
 
     result = read_result(made.path)
@@ -146,6 +146,7 @@ def _print(opened: Opened, made: Artifact, json: bool, config: Path) -> None:
         lines = [*of_writing(result, opened.config.generate.model), *of_separation(separation)]
         typer.echo("\n".join(map(wrap_text, lines)))
         typer.echo(f"questions: {path}")
+        typer.echo(f"rejected, with reasons: {path.with_name(REJECTED_NAME)}")
         typer.echo(f"next: {command('evaluate', config, [f'evaluate.questions={path}'])}")
     if not result.accepted:
         raise typer.Exit(1)

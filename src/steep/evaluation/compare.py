@@ -119,9 +119,11 @@ def compare(
     """
     _check_same_questions(grades_by_model)
     arms = _arms(grades_by_model, planned)
-    pairs = [_Pair(a, b, common) for a, b in _ordered(arms, planned) if (common := _common(a, b))]
-    first = [each for each in pairs if planned is None or planned.has(*each.names)]
-    others = [each for each in pairs if planned is not None and not planned.has(*each.names)]
+    pairs = [*_ordered(arms, planned)]
+    every = combinations([arm.name for arm in reversed(arms)], 2)
+    wanted = {*(every if planned is None else planned.pairs)}
+    first = [each for each in pairs if each.names in wanted]
+    others = [each for each in pairs if each.names not in wanted]
     detectable = [
         minimum_detectable_difference(*_sides(each.common), _training(each.common))
         for each in first or others
@@ -139,7 +141,7 @@ def compare(
             (each for each in detectable if each is not None), default=None
         ),
         arms=tuple(_arm_score(arm) for arm in arms if len(arm.models) > 1),
-        not_compared=_not_compared(arms, planned, first),
+        not_compared=tuple(sorted(wanted - {each.names for each in first})),
     )
 
 
@@ -158,12 +160,11 @@ def planned_differences(
 ) -> Iterator[PlannedDifferences]:
     """Yield the differences of each planned pair, on the questions that count for both."""
     _check_same_questions(grades_by_model)
-    for earlier, later in combinations(_arms(grades_by_model, planned), 2):
-        if planned.has(later.name, earlier.name) and (common := _common(later, earlier)):
-            a, b, documents = _sides(common)
+    for pair in _ordered(_arms(grades_by_model, planned), planned):
+        if pair.names in planned.pairs:
+            a, b, documents = _sides(pair.common)
             values = [x - y for x, y in zip(a, b, strict=True)]
-            names = later.name, earlier.name
-            yield PlannedDifferences(*names, values, documents, _training(common))
+            yield PlannedDifferences(*pair.names, values, documents, _training(pair.common))
 
 
 def estimate(grades: Iterable[Grade]) -> Estimate:
@@ -210,22 +211,13 @@ def _arms(
     ]
 
 
-def _ordered(
-    arms: Sequence[_Arm], planned: PlannedComparisons | None
-) -> Iterator[tuple[_Arm, _Arm]]:
-    """Yield every two arms as they were planned, else the later one first."""
+def _ordered(arms: Sequence[_Arm], planned: PlannedComparisons | None) -> Iterator[_Pair]:
+    """Yield every two arms with a common question: as planned, or the later one first."""
     for earlier, later in combinations(arms, 2):
         as_planned = planned is not None and (earlier.name, later.name) in planned.pairs
-        yield (earlier, later) if as_planned else (later, earlier)
-
-
-def _not_compared(
-    arms: Sequence[_Arm], planned: PlannedComparisons | None, made: Sequence[_Pair]
-) -> tuple[tuple[str, str], ...]:
-    """Return the planned pairs that are not among those made."""
-    every = ((b.name, a.name) for a, b in combinations(arms, 2))
-    pairs = {*(planned.pairs if planned else every)}
-    return tuple(sorted(pairs - {each.names for each in made}))
+        a, b = (earlier, later) if as_planned else (later, earlier)
+        if common := _common(a, b):
+            yield _Pair(a, b, common)
 
 
 def _common(*arms: _Arm) -> list[_Common]:

@@ -239,18 +239,19 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
 
 
 def _check_names(setup: EvaluationSetup) -> None:
-    models = {BASE, *setup.arms, *setup.evaluate.servers}
-    arms = {BASE, *setup.seeds, *setup.evaluate.servers}  # models of several seeds are one
+    known = {BASE, *setup.arms, *setup.evaluate.servers}
+    # Arms are compared as the means of their models.
+    compared = known - {model for models in setup.seeds.values() for model in models[1:]}
     pairs = setup.evaluate.comparisons or ()
-    named = [("evaluate.comparisons", name, arms) for pair in pairs for name in pair]
+    named = [("evaluate.comparisons", name, compared) for pair in pairs for name in pair]
     for section in ("open_book", "summaries"):
-        named += [(f"{section}.models", name, models) for name in getattr(setup, section).models]
-    for where, name, known in named:
-        if name not in known:
+        named += [(f"{section}.models", name, known) for name in getattr(setup, section).models]
+    for where, name, expected in named:
+        if name not in expected:
             raise UserError(
                 f"There is no model '{name}' to ask.",
                 where=where,
-                expected=", ".join(sorted(known)),
+                expected=", ".join(sorted(expected)),
                 found=name,
             )
     _check_comparisons(pairs)

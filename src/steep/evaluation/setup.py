@@ -31,16 +31,12 @@ class PlannedComparisons(NamedTuple):
     """What a study is made for, known before any result.
 
     Attributes:
-        pairs: The planned comparisons of arms and other models, each in one order.
+        pairs: The planned comparisons (a, b) of arms and other models, a minus b.
         seeds: Of each trained arm, its models: one per seed.
     """
 
     pairs: Collection[tuple[str, str]]
     seeds: Mapping[str, Collection[str]]
-
-    def has(self, a: str, b: str) -> bool:
-        """Return whether this comparison was planned, in either order."""
-        return (a, b) in self.pairs or (b, a) in self.pairs
 
 
 @dataclass(frozen=True)

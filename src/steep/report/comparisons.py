@@ -184,7 +184,6 @@ def difference_table(found: ModelComparison) -> Table:
         else f"Minimum detectable difference: about {points(smallest, sign=False)} points. A study "
         "of this size often misses smaller true differences."
     )
-    note += f" {_family(found)}"
     if any(pair.errors and pair.errors.training is None for pair in found.pairs):
         note += (
             " The variance of training is unknown for arms with one seed (train.seeds): intervals "
@@ -193,6 +192,7 @@ def difference_table(found: ModelComparison) -> Table:
     errors: tuple[Column[Comparison], ...] = (
         (ERRORS_HEADING, lambda pair: errors_cell(pair.errors)),
     )
+    note += f" {_family(found)}"
     return table(
         found.pairs,
         (

@@ -279,11 +279,11 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
         diversity=read_diversity(only["diversity"].path) if "diversity" in only else (),
         study=find_study(Project(project_root).store, run_directory),
-        written=_written(Project(project_root), config) if scores else None,
+        written=find_written(Project(project_root), config) if scores else None,
     )
 
 
-def _written(project: Project, config: Mapping[str, Any]) -> WritingResult | None:
+def find_written(project: Project, config: Mapping[str, Any]) -> WritingResult | None:
     """Return how the questions were written; None if steep questions did not write them."""
     named = (config.get("evaluate") or {}).get("questions")
     if named is None:

@@ -28,7 +28,8 @@ def cautions(result: WritingResult, generator: str) -> Iterator[str]:
         why = (
             "questions.max_cost_usd ended the work; a higher limit continues it"
             if result.limit_reached
-            else "the gates rejected the others; more questions.rounds write further ones"
+            else "the gates rejected the others, or the documents give no more; with more "
+            "questions.rounds, further ones are written"
         )
         yield f"{count(result.accepted)} of {count(result.wanted)} wanted questions: {why}"
     if result.without_questions:

@@ -205,7 +205,9 @@ def known_to_base(
     found = {}
     for number, each in enumerate(choices):
         own = scores[2 * number : 2 * number + 2]
-        if all(score.likeliest(name) == [0] for score in own for name in NORMALIZERS):
+        if all(
+            _first_is_likeliest(score.normalized(name)) for score in own for name in NORMALIZERS
+        ):
             found[each.id] = "the right option is the likeliest by every measure"
     if shorts:
         decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
@@ -215,6 +217,12 @@ def known_to_base(
                 found[each.id] = f"it answers {output.text.strip()!r:.100}"
     numbers = {n: found[each.id] for n, each in enumerate(candidates) if each.id in found}
     return _sift(candidates, "known to the base model", numbers)
+
+
+def _first_is_likeliest(values: Sequence[float]) -> bool:
+    """Return whether the right option, the first one, is likelier than all others."""
+    first, *others = values
+    return first > max(others)
 
 
 def _closed_prompts(candidate: Candidate, sources: Sources) -> tuple[str, str]:

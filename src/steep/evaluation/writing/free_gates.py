@@ -7,6 +7,7 @@ lowest hash stays.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -144,18 +145,33 @@ def drop_duplicates(
     """Divide candidates into distinct ones and near-duplicates, of each other or of kept ones."""
     fresh: list[Candidate] = []
     rejected: list[Rejected] = []
+    near: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for each in kept:
+        _file(near, each)
     for each in sorted(candidates, key=lambda each: (derive_seed(seed, each.id), each.id)):
-        twin = next((one for one in (*kept, *fresh) if is_duplicate(each, one)), None)
+        others = (one for key in _keys(each) for one in near[key])
+        twin = next((one for one in others if is_duplicate(each, one)), None)
         if twin is None:
             fresh.append(each)
+            _file(near, each)
         else:
             rejected.append(Rejected("duplicate", f"of {twin.id}: {twin.question!r:.120}", each))
     return fresh, rejected
 
 
+def _keys(candidate: Candidate) -> tuple[str, ...]:
+    """Return what duplicates have in common: a document, or the whole question."""
+    return (*candidate.document_ids, f"question: {candidate.question}")
+
+
+def _file(near: defaultdict[str, list[Candidate]], candidate: Candidate) -> None:
+    for key in _keys(candidate):
+        near[key].append(candidate)
+
+
 def is_duplicate(one: Candidate, other: Candidate) -> bool:
     """Return whether two questions ask for the same thing."""
-    if not set(one.document_ids) & set(other.document_ids) and one.question != other.question:
+    if not set(_keys(one)) & set(_keys(other)):
         return False
     first, second = _content(one.question), _content(other.question)
     common = len(first & second) / max(1, len(first | second))

@@ -188,7 +188,8 @@ def _write_load(first: Sequence[Order], sources: Sources, settings: QuestionsCon
     names = {each.parts[0].id: each.parts[0] for each in first}
     near = {part_id: sources.names_near(part) for part_id, part in names.items()}
     prompts = [
-        write_prompt(each.parts, each.kind, each.count, near[each.parts[0].id]) for each in first
+        write_prompt(each.parts, each.kind, each.count, near[each.parts[0].id], (), each.section)
+        for each in first
     ]
     usual = QUESTION_TOKENS * sum(each.count for each in first)
     earlier = MOST_EARLIER * BYTES_PER_CHARACTER * MOST_QUESTION_CHARACTERS

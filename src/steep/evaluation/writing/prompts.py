@@ -22,7 +22,7 @@ _WRITE = """\
 {names}{earlier}### Task
 Write questions for a test of what somebody knows about {what}. Number of questions: {count}.
 
-{kind}
+{kind}{section}
 
 - Write in the language of the text.
 - Ask for what the text states, and for what only somebody who has read it can know. No common \
@@ -33,7 +33,8 @@ about something else. Never point to "the text", "the passage" or "the author".
 - "answer": as short as possible, in the words of the quotation. The question must not contain it.
 {fields}
 
-Answer with a JSON list and nothing else, in this form:
+Write fewer if the text does not give so many, and [] if it gives none. Answer with a JSON list \
+and nothing else, in this form:
 {form}"""
 
 _KINDS: dict[Kind, str] = {
@@ -72,6 +73,8 @@ _FORMS: dict[Kind, str] = {
     '"quotes": ["...", "..."]}]',
 }
 _FORMS["across"] = _FORMS["joined"]
+
+_SECTION = ' Ask about the section of the (first) text from "{} ..." to "... {}".'
 
 _OPEN_CHOICE = """\
 {texts}
@@ -123,6 +126,7 @@ def write_prompt(
     count: int,
     names: Sequence[str] = (),
     earlier: Sequence[str] = (),
+    section: tuple[str, str] | None = None,
 ) -> str:
     """Ask for so many questions of a kind about one text, or about two.
 
@@ -132,6 +136,7 @@ def write_prompt(
         count: Of the questions.
         names: Of near documents, for wrong options.
         earlier: Questions that were written before.
+        section: The first and the last words of the section of the (first) text to ask about.
     """
     several = len(parts) > 1
     fields = [_QUOTES[kind], _ALIASES if kind == "short-answer" else _WRONG]
@@ -147,6 +152,7 @@ def write_prompt(
         what="the texts above" if several else "the text above",
         count=count,
         kind=_KINDS[kind],
+        section=_SECTION.format(*section) if section else "",
         fields="\n".join(fields),
         form=_FORMS[kind],
     )

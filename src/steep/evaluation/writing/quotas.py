@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from steep.core.ids import derive_seed
-from steep.core.words import CHARACTERS_PER_WORD, count_words, is_unspaced
+from steep.core.words import CHARACTERS_PER_WORD, count_words, is_unspaced, word_spans
+from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.writing.candidates import KINDS, Kind
 from steep.evaluation.writing.config import KindShares, QuestionsConfig
 from steep.evaluation.writing.sources import Sources
 
 MOST_PER_CALL = 8  # questions
+SHOWN_WORDS = 6  # at both ends of a section
 SPARE = 0.5  # further ones, of those missing: the call costs little more, and some will fail
 
 
@@ -28,12 +30,16 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One call of the writer: so many questions of a kind about these parts."""
+    """One call of the writer: so many questions of a kind about these parts.
+
+    Of several calls about the same text, each asks about a section of it, from its first words to
+    its last ones.
+    """
 
     parts: tuple[Document, ...]
     kind: Kind
     count: int
-    sample: int  # of several equal orders
+    section: tuple[str, str] | None = None
 
     @property
     def slot(self) -> Slot:
@@ -102,8 +108,19 @@ def orders(missing: Mapping[Slot, int], sources: Sources, seed: int) -> list[Ord
             for sample in range(calls):
                 own = count * (sample + 1) // calls - count * sample // calls
                 parts = (part, *_partner(part, kind, sample, sources, seed))
-                found.append(Order(parts, kind, own, sample))
+                section = _section(part.text, sample, calls) if calls > 1 else None
+                found.append(Order(parts, kind, own, section))
     return found
+
+
+def _section(text: str, number: int, sections: int) -> tuple[str, str]:
+    """Return the first and the last words of one of several sections of about equal length."""
+    spans = word_spans(text)
+    first, end = (len(spans) * each // sections for each in (number, number + 1))
+    own = spans[first : max(end, first + 1)] or spans[-1:]
+    shown = own[:SHOWN_WORDS], own[-SHOWN_WORDS:]
+    begin, finish = (one_line(text[each[0][0] : each[-1][1]]) for each in shown)
+    return begin, finish
 
 
 def _partner(

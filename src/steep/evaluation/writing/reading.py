@@ -20,6 +20,7 @@ _CAUSES = {  # of an answer without a question, by its finish reason
     TOO_LONG: "the text is longer than the context of the writer; documents.split_words splits it",
     "length": "cut off before the first question; questions.max_tokens is too low",
 }
+_EMPTY = re.compile(r"\[\s*\]\W*$")
 _ANSWER = re.compile(r"^[\W_]*answer\W*[:\uff1a]\s*(.*)$", re.IGNORECASE | re.MULTILINE)
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'])")
 
@@ -34,6 +35,8 @@ class Reading(NamedTuple):
 def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count: int) -> Reading:
     """Read the questions in an answer; at most `count`, as further ones were not asked for."""
     found = list(_objects(output.text))
+    if not found and _EMPTY.search(output.text):
+        return Reading((), ())  # the text gives no further questions
     if not found:
         why = _CAUSES.get(output.finish_reason, "no JSON list of questions")
         return Reading((), (_unreadable(why, output.text),))

@@ -273,14 +273,15 @@ def _decide(
 def _edited(each: Candidate, fields: Mapping[str, str]) -> Candidate | None:
     """Return the question with the texts of the file; None if none differs."""
     before = _fields_of(each)
-    if all(fields.get(name, "") == one_line(before[name]) for name in TEXTS):
+    differ = {name for name in TEXTS if fields.get(name, "") != one_line(before[name])}
+    if not differ:
         return None
     return replace(
         each,
         question=fields.get("question", ""),
-        answers=_parts(fields.get("answer", "")) or ("",),
+        answers=_parts(fields.get("answer", "")) or ("",) if "answer" in differ else each.answers,
         wrong=tuple(text for name in WRONG if (text := fields.get(name, ""))),
-        quotes=_parts(fields.get("quote", "")),
+        quotes=_parts(fields.get("quote", "")) if "quote" in differ else each.quotes,
         mark="edited",
     )
 

@@ -9,17 +9,20 @@ themselves stand in prompts and have every sentence; they are cut out before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from steep.core.words import words_of
+from steep.core.words import word_ngrams, words_of
 from steep.evaluation.writing.candidates import Candidate
 from steep.evaluation.writing.sources import Sources
 from steep.ledger.ledger import Ledger
 from steep.ledger.prompts import parts_of_calls, stored_parts
 
 SHOWN = 20  # occurrences that are kept
+START_WORDS = 5  # by which the texts that are searched for are found
+ASKED, ANSWERED, JOINED = "question", "answer pair", "sentence pair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Leak:
     """A prompt of a recipe with something of a question."""
 
     question_id: str
-    what: str  # "question", "answer pair" or "sentence pair"
+    what: str  # one of those above
     recipe: str
     call_id: str
 
@@ -48,44 +51,68 @@ class Separation:
     found: tuple[Leak, ...]
 
 
+class _Needle(NamedTuple):
+    """The words of a text that is searched for: a question, with its answer, or a sentence."""
+
+    question_id: str
+    what: str
+    words: tuple[str, ...]
+
+
 class _Needles:
-    """The word sequences of the questions, and the documents that are cut out of prompts."""
+    """All texts that are searched for, found by their first words."""
 
     def __init__(self, questions: Sequence[Candidate], sources: Sources) -> None:
         texts = {each.text for each in (*sources.parts, *sources.wholes.values())}
         self._documents = sorted(texts, key=len, reverse=True)
-        self._asked = {each.id: _joined(each.question) for each in questions}
-        self._answers = {
-            each.id: (_joined(f"{each.question} {answer}"), _joined(f"{answer} {each.question}"))
-            for each in questions
-            for answer in each.answers[:1]
-        }
-        self._pairs = {
-            each.id: [_joined(span.text) for span in each.spans]
-            for each in questions
-            if len({span.text for span in each.spans}) > 1
-        }
+        self._sentences = {each.id: len({*_sentences(each)}) for each in questions}
+        self._by_start: dict[tuple[str, ...], list[_Needle]] = {}
+        for each in questions:
+            for needle in _needles_of(each):
+                self._by_start.setdefault(needle.words[:START_WORDS], []).append(needle)
+        self._sizes = sorted({*map(len, self._by_start)})
 
     def find(self, text: str) -> dict[str, str]:
         """Return what a part of a prompt has, by question."""
+        if not self._found(text):
+            return {}
         for document in self._documents:
             text = text.replace(document, "\n")
-        words = _joined(text)
-        found = {id_: "question" for id_, asked in self._asked.items() if asked in words}
-        found |= {
-            id_: "answer pair"
-            for id_, pairs in self._answers.items()
-            if id_ in found and any(pair in words for pair in pairs)
-        }
-        for id_, sentences in self._pairs.items():
-            if id_ not in found and all(sentence in words for sentence in sentences):
-                found[id_] = "sentence pair"
+        found: dict[str, str] = {}
+        for id_, whats in self._found(text).items():
+            if ANSWERED in whats or ASKED in whats:
+                found[id_] = ANSWERED if ANSWERED in whats else ASKED
+            elif len(whats) == self._sentences[id_] > 1:
+                found[id_] = JOINED
+        return found
+
+    def _found(self, text: str) -> dict[str, set[str]]:
+        """Return the needles in a text, by question."""
+        words = tuple(words_of(text))
+        found: dict[str, set[str]] = {}
+        for size in self._sizes:
+            for place, start in enumerate(word_ngrams(words, size)):
+                for each in self._by_start.get(start, ()):
+                    if words[place : place + len(each.words)] == each.words:
+                        found.setdefault(each.question_id, set()).add(each.what)
         return found
 
 
-def _joined(text: str) -> str:
-    """Return the words of a text between blanks, so that words are found whole."""
-    return f" {' '.join(words_of(text))} "
+def _needles_of(question: Candidate) -> Iterator[_Needle]:
+    texts = [(ASKED, question.question)]
+    for answer in question.answers:
+        pairs = (f"{question.question} {answer}", f"{answer} {question.question}")
+        texts += [(ANSWERED, pair) for pair in pairs]
+    texts += [(f"sentence {text}", text) for text in _sentences(question)]
+    for what, text in texts:
+        if words := tuple(words_of(text)):
+            yield _Needle(question.id, what, words)
+
+
+def _sentences(question: Candidate) -> list[str]:
+    """Return the supporting sentences of a question that has several."""
+    texts = list(dict.fromkeys(span.text for span in question.spans))
+    return texts if len(texts) > 1 else []
 
 
 def check_separation(

@@ -85,9 +85,10 @@ class Sources:
         return others
 
     def near(self, part: Document) -> list[Document]:
-        """Return the nearest parts of other documents, the nearest first."""
-        text = f"{part.title} {part.text[:NEAR_CHARACTERS]}"
-        (hits,) = self._part_index.search([text], len(self.parts))
+        """Return the nearest parts of other documents, by names where there are any."""
+        beginning = part.text[:NEAR_CHARACTERS]
+        words = " ".join(proper_names(beginning)) or beginning
+        (hits,) = self._part_index.search([f"{part.title} {words}"], len(self.parts))
         found = (self.parts[each.place] for each in hits)
         return [each for each in found if each.whole_id != part.whole_id][:NEAR_DOCUMENTS]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,7 +32,7 @@ def locate(quote: str, text: str) -> FoundSpan | None:
     Case, white space, quotation marks, dashes and the emphasis of Markdown may differ, and
     punctuation at its ends; nothing else.
     """
-    plain, places = _plain(text)
+    plain, places = _plain_document(text)
     wanted = _plain(quote)[0].strip(_AROUND)
     if not wanted:
         return None
@@ -44,11 +45,15 @@ def locate(quote: str, text: str) -> FoundSpan | None:
     return FoundSpan(places[found], end)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)  # documents, each of which is searched for many quotations in turn
+def _plain_document(text: str) -> tuple[str, Sequence[int]]:
+    return _plain(text)
+
+
 def _plain(text: str) -> tuple[str, Sequence[int]]:
     """Return the compared form of a text, and the place of each of its characters."""
     letters: list[str] = []
-    places: list[int] = []
+    places = array("L")
     for place, letter in enumerate(text):
         if letter in _DROPPED:
             continue

@@ -59,7 +59,7 @@ log = logging.getLogger("steep")
 
 VERSION = 1
 STAGE = "questions"
-ORDERS_AT_ONCE = 32  # calls of the writer, whose questions pass all gates together
+ORDERS_AT_ONCE = 16  # calls of the writer, whose questions pass all gates together
 WRITE_TEMPERATURE = 0.7
 
 
@@ -184,22 +184,19 @@ class Writing:
             )
 
     def _write(self, some: Sequence[Order], number: int, label: str) -> list[Candidate]:
-        """Have the writer fill orders; equal prompts differ in their seed."""
+        """Have the writer fill orders; another round asks equal prompts with another seed."""
         own, found = self.session, list[Candidate]()
         prompts = [self._prompt(each) for each in some]
+        seed = derive_seed(own.settings.seed, "write", number)
+        decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
         with own.progress(f"{label}: write") as update:
-            for sample in sorted({each.sample for each in some}):
-                places = [n for n, each in enumerate(some) if each.sample == sample]
-                seed = derive_seed(own.settings.seed, "write", number, sample)
-                decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
-                outputs = own.writer.generate([prompts[n] for n in places], decoding, update)
-                for place, (output,) in zip(places, outputs, strict=True):
-                    order = some[place]
-                    read = read_questions(output, order.kind, order.parts, order.count)
-                    self.candidates += len(read.candidates) + len(read.rejected)
-                    self.checked["unreadable"] += len(read.candidates) + len(read.rejected)
-                    self.rejected += read.rejected
-                    found += read.candidates
+            outputs = own.writer.generate(prompts, decoding, update)
+        for order, (output,) in zip(some, outputs, strict=True):
+            read = read_questions(output, order.kind, order.parts, order.count)
+            self.candidates += len(read.candidates) + len(read.rejected)
+            self.checked["unreadable"] += len(read.candidates) + len(read.rejected)
+            self.rejected += read.rejected
+            found += read.candidates
         return found
 
     def _prompt(self, order: Order) -> str:
@@ -211,9 +208,8 @@ class Writing:
             if each.candidate is not None and part.id in each.candidate.part_ids
         ]
         names = self.session.sources.names_near(part) if order.kind != "short-answer" else ()
-        return write_prompt(
-            order.parts, order.kind, order.count, names, sorted(set(earlier))[:MOST_EARLIER]
-        )
+        shown = sorted(set(earlier))[:MOST_EARLIER]
+        return write_prompt(order.parts, order.kind, order.count, names, shown, order.section)
 
     def _check(self, candidates: Sequence[Candidate], label: str) -> None:
         """Take written candidates through all gates; accept those that pass."""
