@@ -48,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 $(DEV): $(STAMP)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,documents]'
 	touch $(DEV)
 
 # What only the tests need: a cluster of two nodes is started for them on this machine.

@@ -27,6 +27,7 @@ from steep.evaluation.methods.likelihood import STAGE as LIKELIHOOD
 from steep.evaluation.methods.likelihood import likelihood_grades
 from steep.evaluation.results import Comparison, ModelScore
 from steep.evaluation.rows import QuestionRow
+from steep.evaluation.setup import PlannedComparisons
 from steep.stages import pipeline
 from steep.stages.evaluate import setup_of
 
@@ -42,7 +43,7 @@ class Point(NamedTuple):
     tokens: int
     seed: int
     grades: Mapping[str, Sequence[Grade]]
-    planned: set[tuple[str, str]]
+    planned: PlannedComparisons
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def measure(directory: Path, tokens: int, seed: int) -> Point:
         if stage == LIKELIHOOD and artifact is not None:
             rows = read_rows(artifact.path / ROWS_NAME, QuestionRow)
             grades[name_of(artifact)] = likelihood_grades(rows, config.evaluate.normalizer)
-    return Point(tokens, seed, grades, setup_of(config, project).planned_pairs(grades))
+    return Point(tokens, seed, grades, setup_of(config, project).planned_comparisons(grades))
 
 
 def tables(points: Sequence[Point]) -> list[str]:

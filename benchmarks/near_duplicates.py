@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from steep.core.near_duplicates import SHINGLE_WORDS, NearDuplicates, sketch_of
 from steep.core.words import words_of
-from steep.corpus.near_duplicates import SHINGLE_WORDS, NearDuplicates, sketch_of
 
 THRESHOLD, MINIMA = 0.7, 128
 LIBRARIES = ("steep", "rensa", "datasketch")

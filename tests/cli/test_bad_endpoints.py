@@ -116,7 +116,7 @@ def test_a_document_that_exceeds_the_context_fails_alone_and_is_named_with_advic
     long.write_text("# The Long Log\n\n" + "It rained on the lake. " * 400)
     behave(endpoint, context_tokens=1500)
     ended = steep("generate", cwd=project)
-    assert_stopped(ended, "1 of 4 documents exceed", "found:    long", "documents.split_words")
+    assert_stopped(ended, "1 of 4 documents exceed", "found:    long", "documents.split_tokens")
     assert "1 of 19 calls failed" in ended.err
     assert columns(steep, project) == {"done": PLANNED, "failed": 1}
     failed = json.loads(steep("status", "--failed", "--json", cwd=project).out)

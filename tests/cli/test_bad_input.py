@@ -63,7 +63,7 @@ CASES = (
     Case(
         "small context",
         {"generate": {"context_tokens": 356}},
-        ("3 of 3 documents are larger", "at most about 168 characters", "documents.split_words"),
+        ("3 of 3 documents are larger", "at most about 168 characters", "documents.split_tokens"),
     ),
     Case(
         "no room",
@@ -219,12 +219,12 @@ def test_a_document_that_the_endpoint_finds_too_long(project: Path, steep: Steep
         ended = steep("generate", cwd=project)
     warning = "1 of 4 documents may be too long for the context of this model, 1,500 tokens: long."
     said = " ".join(planned.out.split())
-    assert warning in said and "documents.split_words" in said
+    assert warning in said and "documents.split_tokens" in said
     assert ended.code == 2, ended.err
     assert warning in ended.err
     assert "1 of 19 calls failed" in ended.err and "maximum context length" in ended.err
     assert "1 of 4 documents exceed the context" in ended.err
-    assert "found:    long" in ended.err and "documents.split_words" in ended.err
+    assert "found:    long" in ended.err and "documents.split_tokens" in ended.err
 
 
 def test_a_damaged_ledger(project: Path, steep: Steep) -> None:
@@ -250,7 +250,7 @@ def test_init_warns_of_very_long_documents(project: Path, steep: Steep) -> None:
     assert ended.code == 0, ended.err
     assert "warning: 1 of 4 documents may be too long for the model" in ended.err
     assert "long. The longest has 161,999 characters" in ended.err
-    assert "documents.split_words" in ended.err
+    assert "documents.split_tokens" in ended.err
 
 
 def test_init_refuses_questions_about_nothing(project: Path, steep: Steep) -> None:

@@ -203,3 +203,25 @@ def test_what_cannot_be_trained_is_refused(
         assert ended.code == 2
         assert said in ended.err, ended.err
         assert "Traceback" not in ended.err
+
+
+def test_several_seeds_train_several_models_and_compare_their_mean(raw: Path, steep: Steep) -> None:
+    assert steep("train", cwd=raw).code == 0
+    before = trained(raw)
+    settle(raw / "steep.yaml", train={"seeds": 2})
+    plan = json.loads(steep("plan", "--json", cwd=raw).out)
+    states = {run["name"]: run["state"] for run in plan["training"]["sections"][0]["runs"]}
+    assert states == {"raw": "done", "raw-seed1": "to do"}
+    ended = steep("evaluate", cwd=raw)
+    assert ended.code == 0, ended.err
+    assert set(before) < set(trained(raw)) and len(trained(raw)) == 2, "the first model is kept"
+    shown = " ".join(ended.out.split())
+    assert "points: questions," in shown and "Arms as the means of their models" in shown
+    scores = json.loads(steep("evaluate", "--json", cwd=raw).out)["likelihood"]
+    assert [each["name"] for each in scores["models"]] == ["base", *states]
+    (arm,), (pair,) = scores["arms"], scores["pairs"]
+    assert [*arm["by_model"]] == [*states] and arm["errors"]["training"] >= 0
+    assert (pair["a"], pair["b"]) == ("raw", "base") and pair["planned"]
+    settle(raw / "steep.yaml", train={"arms": {"raw": ["documents"], "raw-seed1": ["documents"]}})
+    ended = steep("train", cwd=raw)
+    assert ended.code == 2 and "name of another arm's model" in ended.err, ended.err

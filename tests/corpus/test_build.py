@@ -12,6 +12,7 @@ from steep.corpus.passage import Candidate, Passage
 from steep.corpus.phrases import talks_about_task
 from steep.documents.document import Document
 from steep.documents.split import split_document, split_documents
+from steep.documents.split_tokens import TokenSplit, split_by_structure
 
 TEXT = (
     "The Marlin is a ferry that was launched in Velmora in 2014, and Sofia Drewe has been its "
@@ -169,7 +170,7 @@ def test_documents_of_one_text_keep_the_texts_that_they_share() -> None:
 
 def test_an_id_that_looks_like_that_of_a_part_is_no_accident() -> None:
     documents = [FERRY, Document("ferry#01", "A note", "A note on the first part of the ferry.")]
-    parts = split_documents(documents, 30)
+    parts = split_documents(documents, lambda each: split_document(each, 30))
     assert len({part.id for part in parts}) == len(parts) == 3
     rows = [candidate(n, document_id=part.id) for n, part in enumerate(parts)]
     corpus = built(parts, rows, CorpusConfig())
@@ -304,3 +305,12 @@ def test_the_totals_give_a_few_examples_per_reason() -> None:
     assert build(*reversed(rows)).totals.examples["short"] == examples
     (long,) = build(rows[-1]).totals.examples["short"]
     assert long["excerpt"] == "A" * 240 + " ..."
+
+
+def test_raw_passages_of_parts_have_each_sentence_once() -> None:
+    text = " ".join(f"Sentence {n} is about the ferry of Velmora." for n in range(60))
+    whole = Document("log", "The Log", text)
+    parts = split_by_structure(whole, TokenSplit(100, overlap=30))
+    raw = [row for row in built(parts, []).passages if row.recipe == "documents"]
+    assert len(raw) == len(parts) > 3
+    assert " ".join(row.text for row in raw) == text

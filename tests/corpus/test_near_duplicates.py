@@ -6,10 +6,10 @@ import random
 import pytest
 from built import built
 
+from steep.core import near_duplicates
+from steep.core.near_duplicates import NearDuplicates, rows_per_band, sketch_of
 from steep.core.words import words_of
-from steep.corpus import near_duplicates
 from steep.corpus.config import CorpusConfig
-from steep.corpus.near_duplicates import NearDuplicates, rows_per_band, sketch_of
 from steep.corpus.passage import Candidate
 from steep.documents.document import Document
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steep.cli.trace_lines import of_text
 from steep.core.calls import Call, Completion, Message, Sampling, Usage
 from steep.core.errors import UserError
 from steep.core.files import write_rows
@@ -18,6 +19,7 @@ from steep.corpus.trace import find_passages, read_passage, trace_passage
 from steep.documents.document import Document
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText
+from steep.stages.trace import TextTrace, TextTraces
 
 TEXT = "The ferry of Quillon crosses the wide lake twice on every single day."
 TWINS = (
@@ -60,6 +62,18 @@ def test_a_call_about_a_part_names_it_and_a_raw_text_has_no_call(ledger: Ledger)
     assert {(each.title, each.source) for each in trace.documents} == {("Long", "l.md")}
     raw = trace_passage(Passage("documents:a", TEXT, "a", None, 0, "documents", (), 12), (), ledger)
     assert raw.call is None and raw.messages == () and raw.documents[0].title == ""
+
+
+def test_a_part_has_the_titles_above_it(ledger: Ledger) -> None:
+    call = recorded(ledger, "long#02")
+    metadata = {"part_of": "long", "title_path": "3 Leave > 3.2 Parents"}
+    part = Document("long#02", "Long", "Text.", source="l.md", metadata=metadata)
+    passage = Passage(call.id, TEXT, "long", call.id, 0, "pairs", ("ferry",), 12)
+    trace = trace_passage(passage, [part], ledger)
+    assert [each.title for each in trace.documents] == ["Long", "Long > 3 Leave > 3.2 Parents"]
+    shown = list(of_text(TextTraces(None, "corpus", 1, (TextTrace(trace, False, None),)), False))
+    assert "  the call names long#02: the part that it was made for (l.md)" in shown
+    assert "  its title: Long > 3 Leave > 3.2 Parents" in shown
 
 
 def test_an_imported_text_tells_its_file(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from steep.evaluation.engines import OptionScores
 from steep.evaluation.methods.likelihood import likelihood_result
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import QuestionRow, make_rows
+from steep.evaluation.setup import PlannedComparisons
 from steep.evaluation.statistics import holm
 
 QUESTIONS = [
@@ -34,14 +35,15 @@ MODELS = {"base": rows(range(6)), "raw": rows(range(12)), "entigraph": rows(rang
 def test_every_model_is_scored_with_its_interval_by_kind_and_normaliser() -> None:
     base, raw, _ = likelihood_result(MODELS, "per_token").models
     assert set(asdict(raw)) == {
-        *("name", "n", "documents", "accuracy", "low", "high", "by_kind", "by_normalizer", "ties")
+        *("name", "n", "documents", "accuracy", "low", "high", "by_kind", "by_normalizer", "ties"),
+        "errors",
     }
     assert (base.name, base.n, base.documents, base.accuracy) == ("base", 24, 4, 0.25)
     assert raw.low is not None and raw.high is not None and raw.accuracy is not None
     assert raw.low < raw.accuracy == 0.5 < raw.high
     assert raw.by_kind["far"].n == 12
     assert raw.by_kind["far"].accuracy == 0.5
-    assert set(asdict(raw.by_kind["far"])) == {"n", "accuracy", "low", "high"}
+    assert set(asdict(raw.by_kind["far"])) == {"n", "accuracy", "low", "high", "errors"}
     assert raw.by_normalizer == dict.fromkeys(
         ("sum", "per_token", "per_character", "per_byte"), 0.5
     )
@@ -65,18 +67,18 @@ def test_every_pair_is_compared_the_later_minus_the_earlier() -> None:
         "p",
         "p_mcnemar",
         "p_holm",
-    } | {*("bootstrap_low", "bootstrap_high", "by_kind", "planned")}
+    } | {*("bootstrap_low", "bootstrap_high", "by_kind", "planned", "errors")}
     assert first.bootstrap_low < first.difference < first.bootstrap_high
     assert first.difference == 0.25
     assert first.p_mcnemar == pytest.approx(2 / 2**6)
-    assert set(asdict(first.by_kind["near"])) == {"n", "difference", "low", "high"}
+    assert set(asdict(first.by_kind["near"])) == {"n", "difference", "low", "high", "errors"}
     assert [pair.p_holm for pair in pairs] == pytest.approx(holm([each.p for each in pairs]))
     for pair in pairs:
         assert (pair.low > 0) == (pair.p < 0.05)
 
 
 def test_holm_corrects_the_planned_comparisons_alone() -> None:
-    planned = {("base", "raw"), ("entigraph", "raw")}
+    planned = PlannedComparisons({("base", "raw"), ("entigraph", "raw")}, {})
     pairs = likelihood_result(MODELS, "per_token", planned).pairs
     assert [(pair.a, pair.b, pair.planned) for pair in pairs] == [
         ("base", "raw", True),
@@ -92,13 +94,13 @@ def test_holm_corrects_the_planned_comparisons_alone() -> None:
 
 
 def test_without_a_planned_comparison_all_are_exploratory() -> None:
-    pairs = likelihood_result(MODELS, "per_token", set()).pairs
+    pairs = likelihood_result(MODELS, "per_token", PlannedComparisons(set(), {})).pairs
     assert [(pair.planned, pair.p_holm) for pair in pairs] == [(False, None)] * 3
 
 
 def test_the_smallest_difference_is_that_of_planned_comparisons() -> None:
     every = likelihood_result(MODELS, "per_token")
-    one = likelihood_result(MODELS, "per_token", {("raw", "base")})
+    one = likelihood_result(MODELS, "per_token", PlannedComparisons({("raw", "base")}, {}))
     assert one.minimum_detectable_difference is not None
     assert every.minimum_detectable_difference is not None
     assert one.minimum_detectable_difference < every.minimum_detectable_difference

@@ -18,14 +18,13 @@ from hypothesis import strategies as st
 from calling import calling
 from steep.core.errors import UserError
 from steep.evaluation.http_engine import HttpEngine
+from steep.evaluation.judge_calls import CUT_OFF, NOTHING_CAME
 from steep.evaluation.study_results import HUMAN, TextSet
 from steep.evaluation.summaries.claims import judge_summaries, passages_of
 from steep.evaluation.summaries.judging import (
-    CUT_OFF,
     LEFT_OUT,
     NO_CLAIMS,
     NO_VERDICTS,
-    NOTHING_CAME,
     SALIENT,
     ClaimBatch,
     Judge,

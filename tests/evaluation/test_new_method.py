@@ -57,7 +57,7 @@ def spelling_result(
         name: [Grade(row.question_id, row.document_id, "any", row.share) for row in rows]
         for name, rows in rows_by_model(artifacts, SpellingRow).items()
     }
-    compared = compare(grades, setup.planned_pairs(grades))
+    compared = compare(grades, setup.planned_comparisons(grades))
     return MetricsResult(title="spelling", metrics={"words right": compared}, caveat=CAVEAT)
 
 

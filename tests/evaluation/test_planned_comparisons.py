@@ -13,7 +13,7 @@ from steep.core.errors import UserError
 from steep.evaluation.compare import Grade, compare
 from steep.evaluation.results import ModelComparison
 from steep.evaluation.run import check
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 from steep.report.comparisons import difference_table
 from steep.report.conclusions import headline
 from steep.stages.evaluate import setup_of
@@ -33,7 +33,7 @@ def setup(root: Path, comparisons: Any = None) -> EvaluationSetup:
 def test_by_default_each_model_is_compared_with_the_base_and_synthetic_with_raw(
     tmp_path: Path,
 ) -> None:
-    assert setup(tmp_path).planned_pairs(["base", "raw", "synthetic"]) == {
+    assert setup(tmp_path).planned_comparisons(["base", "raw", "synthetic"]).pairs == {
         ("raw", "base"),
         ("synthetic", "base"),
         ("synthetic", "raw"),
@@ -42,8 +42,8 @@ def test_by_default_each_model_is_compared_with_the_base_and_synthetic_with_raw(
 
 def test_only_named_comparisons_are_planned(tmp_path: Path) -> None:
     named = setup(tmp_path, [["synthetic", "raw"]])
-    assert named.planned_pairs(["base", "raw", "synthetic"]) == {("synthetic", "raw")}
-    assert setup(tmp_path, []).planned_pairs(["base", "raw"]) == set()
+    assert named.planned_comparisons(["base", "raw", "synthetic"]).pairs == {("synthetic", "raw")}
+    assert setup(tmp_path, []).planned_comparisons(["base", "raw"]).pairs == set()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def compared(planned: set[tuple[str, str]]) -> ModelComparison:
         name: [Grade(f"q{n}", f"d{n % 6}", "near", float(n % 10 < right)) for n in range(60)]
         for name, right in (("base", 2), ("raw", 4), ("synthetic", 9))
     }
-    return compare(grades, planned)
+    return compare(grades, PlannedComparisons(planned, {}))
 
 
 def test_the_table_names_the_family_and_what_is_exploratory() -> None:

@@ -12,7 +12,14 @@ from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.evaluation.compare import Grade
 from steep.evaluation.engines import OptionScores
+from steep.evaluation.judged_results import (
+    Agreement,
+    LabeledDisagreement,
+    ShortAnswerVerdict,
+    VerdictAgreement,
+)
 from steep.evaluation.methods.answers import answers_result
+from steep.evaluation.methods.judged_answers import VerdictRow, judged_answers_result
 from steep.evaluation.methods.likelihood import likelihood_result
 from steep.evaluation.methods.open_book_result import GridPoint, Retrieved, open_book_result
 from steep.evaluation.methods.registry import METHODS
@@ -22,7 +29,6 @@ from steep.evaluation.questions import Question
 from steep.evaluation.results import Interval, MethodResult, Scores, SkippedQuestion
 from steep.evaluation.rows import AnswerRow, make_rows
 from steep.evaluation.study_results import (
-    Agreement,
     FaithfulnessResult,
     GeneralTextResult,
     GridVariant,
@@ -137,6 +143,23 @@ def faithfulness() -> MethodResult:
     )  # fmt: skip
 
 
+def judged_answers() -> MethodResult:
+    verdicts: list[ShortAnswerVerdict] = ["correct", "not attempted"]
+    rows = [
+        VerdictRow("m", f"q{n}", "d", "near", "a", ("b",), each, None, "j", "{}", n)
+        for n, each in enumerate(verdicts)
+    ]
+    one = Agreement(2, OPEN, None, {"yes yes": 2})
+    wrong = LabeledDisagreement(
+        kind="alias", question="?", answer="a", label="correct", verdict="incorrect"
+    )
+    agreement = VerdictAgreement(
+        judge="j", answers=3, read=2, accuracy=OPEN, kappa=None, by_verdict={"correct": one},
+        unread={"prose": 1}, disagreements=(wrong,),
+    )  # fmt: skip
+    return judged_answers_result({"base": rows}, agreement)
+
+
 def every_result() -> dict[str, MethodResult]:
     likelihoods = {
         name: make_rows(QUESTIONS, option_rows(right)) for name, right in (("base", 3), ("raw", 6))
@@ -147,6 +170,7 @@ def every_result() -> dict[str, MethodResult]:
         "likelihood": likelihood_result(likelihoods, "per_token"),
         "answers": answers_result(answers, PROTOCOLS["default"], None, {"raw": ["seed"]}),
         "short_answers": short_answers_result(short, {"base": likelihoods["base"]}),
+        "judged_answers": judged_answers(),
         "open_book": open_book(),
         "summaries": summaries(),
         "general_text": general_text(),

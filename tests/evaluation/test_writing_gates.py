@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 
 from steep.documents.document import Document
-from steep.documents.split import split_documents
+from steep.documents.split import split_document, split_documents
 from steep.evaluation.writing.candidates import (
     OPTIONS,
     Candidate,
@@ -103,7 +103,7 @@ def test_options_must_be_three_wrong_and_distinct_ones() -> None:
 def test_spans_count_in_the_whole_document_also_where_it_was_split() -> None:
     text = "\n\n".join(f"Sentence {n} has the number {n} in it." for n in range(40))
     whole = Document("w", "Whole", text)
-    sources = Sources(split_documents([whole, FIRM], 60))
+    sources = Sources(split_documents([whole, FIRM], lambda each: split_document(each, 60)))
     assert len(sources.parts) > 3
     for part in sources.parts[:-1]:
         quote = part.text.split("\n\n")[-1]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from json_server import JsonServer, json_server
+from steep.core.errors import UserError
+from steep.core.token_counts import TokenCounter
 from steep.documents.document import Document
+from steep.documents.split_tokens import TokenSplit, split_by_structure
 from steep.generation import context_limits
 from steep.generation.config import GenerateConfig
-from steep.generation.context_limits import context_warnings
+from steep.generation.context_limits import check_context, context_warnings
 
 SHORT = Document("short", "Short", "A short story.")
 LONG = Document("long", "Long", "A long story about Tessel. " * 500)
@@ -39,7 +43,7 @@ def test_the_endpoint_tells_the_window_and_is_asked_once() -> None:
         assert server.paths == ["/v1/models"]
     assert "2 of 3 documents may be too long for the context of this model, 4,096" in warning
     assert "longer, long. The longest has 17,400 characters." in warning
-    assert "documents.split_words to 1440 or less" in warning
+    assert "documents.split_tokens to 1920 or less" in warning
 
 
 def test_what_fits_is_not_warned_of() -> None:
@@ -143,3 +147,23 @@ def test_very_long_documents_are_named_where_no_window_is_known() -> None:
         (warning,) = context_warnings([SHORT, story], settings, ask=ask)
         assert "1 of 2 documents may be too long for the model, whose context is not kn" in warning
         assert "story. The longest has 132,000 characters" in warning
+
+
+@pytest.mark.parametrize("fields", [{"context_tokens": 200_000}, {}])
+def test_very_long_documents_that_fit_are_named_with_what_calls_read(fields: Any) -> None:
+    story = Document("story", "Story", "A story about Tessel. " * 6000)
+    settings = GenerateConfig(base_url="https://api.openai.com/v1", model="gpt-4o-mini", **fields)
+    (warning,) = context_warnings([SHORT, story], settings)
+    assert "1 of 2 documents are very long: story." in warning
+    assert "up to about 33,000 tokens. documents.split_tokens" in warning
+
+
+@pytest.mark.parametrize("characters_per_token", [4, 6])
+def test_the_advice_on_splitting_is_enough(characters_per_token: int) -> None:
+    story = Document("story", "Story", "They had a long story about Tessel. " * 900)
+    settings = GenerateConfig(context_tokens=4096, max_tokens=256)
+    with pytest.raises(UserError, match=r"split_tokens to (\d+)") as raised:
+        check_context([story], settings)
+    advised = int(re.findall(r"split_tokens to (\d+)", str(raised.value))[0])
+    counter = TokenCounter(lambda text: -(-len(text) // characters_per_token))
+    check_context(split_by_structure(story, TokenSplit(advised, 0, counter)), settings)

@@ -9,10 +9,10 @@ import pytest
 from scripted import CHINESE, GERMAN, GOLDEN, SHORT, TINY, candidates, made, run, specimens
 
 from steep.core.calls import Call
+from steep.core.token_counts import approximate_tokens
 from steep.documents.document import Document
 from steep.generation.plan import PlanView
 from steep.ledger.ledger import Ledger
-from steep.recipes.lengths import approximate_tokens
 from steep.recipes.nemotron import STYLES, Style, segments_of
 from steep.recipes.parsing import questions_of
 from steep.recipes.recipe import Rejected

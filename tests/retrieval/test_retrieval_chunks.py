@@ -7,7 +7,10 @@ from small_corpus import DOCUMENTS, FERRY, GLASS
 
 from steep.core.errors import UserError
 from steep.documents.document import Document
+from steep.documents.split_tokens import TokenSplit, split_by_structure
 from steep.retrieval.chunks import cut_documents, hash_of
+
+PAGE = "# Ferry\n\nIt crosses.\n\n## Crew\n\n### Captain\n\nOdile Marsh.\n\n## Rope\n\nOf steel."
 
 
 def test_a_chunk_is_a_piece_of_its_document_under_a_heading() -> None:
@@ -29,11 +32,13 @@ def test_what_is_not_known_has_no_line() -> None:
     assert chunk.heading == "Title: Glass of Velmora"
 
 
-def test_chunks_of_a_part_belong_to_the_whole() -> None:
-    part = replace(FERRY, id="ferry#02", metadata={"part_of": "ferry"})
-    (chunk,) = cut_documents([part], 1024).chunks
-    assert chunk.document_id == "ferry"
-    assert chunk.id.startswith("ferry#02:")
+@pytest.mark.parametrize("overlap", [0, 20])
+def test_chunks_of_parts_are_those_of_the_whole(overlap: int) -> None:
+    text = PAGE.replace("Odile Marsh.", "Odile Marsh knows it. " * 40)
+    whole = Document("page", "Ferry", text)
+    parts = split_by_structure(whole, TokenSplit(80, overlap))
+    assert len(parts) > 2
+    assert cut_documents(parts, 60) == cut_documents([whole], 60)
 
 
 def test_blank_documents_are_named() -> None:
@@ -56,3 +61,14 @@ def test_the_hash_sees_text_heading_and_order() -> None:
     assert hash_of(chunks) == hash_of(cut_documents(DOCUMENTS, 40).chunks)
     retitled = cut_documents([replace(FERRY, title="Other"), *DOCUMENTS[1:]], 40).chunks
     assert len({hash_of(each) for each in (chunks, chunks[::-1], chunks[1:], retitled)}) == 4
+
+
+def test_a_chunk_stands_under_the_titles_of_its_sections() -> None:
+    page = Document("page", "Ferry", PAGE)
+    titles = [(chunk.text, chunk.heading) for chunk in cut_documents([page], 24).chunks]
+    assert titles == [
+        ("# Ferry\n\nIt crosses.", "Title: Ferry"),
+        ("## Crew\n\n### Captain", "Title: Ferry > Crew"),
+        ("Odile Marsh.\n\n## Rope", "Title: Ferry > Crew > Captain"),
+        ("Of steel.", "Title: Ferry > Rope"),
+    ]

@@ -67,3 +67,25 @@ def test_a_recipe_with_missing_models_has_no_gains() -> None:
     assert (scores["one"].models, scores["two"].models) == (2, 1)
     assert scores["two"].over_base is scores["two"].over_first is None
     assert scores["one"].over_base is not None and not found.differences
+
+
+def test_standard_errors_of_questions_and_of_training() -> None:
+    points = points_of({"one": SIZE, "two": SIZE}, 0, 3)
+    levels = dict(zip(range(3), (0.1, 0.14, 0.18), strict=True))
+    models = {each.name: graded(levels[each.seed]) for each in points}
+    found = compare_recipes("accuracy", points, models | {BASE: graded(0.0)}, {})
+    one, two = (each for each in found.scores if each.recipe != "documents")
+    between = np.std([*levels.values()], ddof=1) / np.sqrt(3)
+    assert one.accuracy.errors is not None and one.over_base is not None
+    assert one.accuracy.errors.training == pytest.approx(between)
+    assert one.accuracy.errors.questions > between, "documents differ much"
+    errors = one.over_base.errors
+    assert errors is not None and errors.training == pytest.approx(between), "the base adds none"
+    assert two.over_first is not None and two.over_first.errors is not None
+    assert two.over_first.errors.training == pytest.approx(between * np.sqrt(2))
+    assert two.over_first.errors.questions == 0 and width(two.over_first) > 4 * between
+    assert found.base.errors is not None and found.base.errors.training == 0.0
+    single = compare_recipes("accuracy", points[:3], models | {BASE: graded(0.0)}, {})
+    assert {each.accuracy.errors and each.accuracy.errors.training for each in single.scores} == {
+        None
+    }

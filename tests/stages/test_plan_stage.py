@@ -425,12 +425,12 @@ def test_documents_that_may_exceed_the_context_are_a_warning(ledger: Ledger) -> 
     (warning,) = unknown.warnings
     assert warning.startswith(f"1 of {len(TINY) + 1} documents may be too long")
     assert (
-        "log. The longest has 920,000 characters" in warning and "documents.split_words" in warning
+        "log. The longest has 920,000 characters" in warning and "documents.split_tokens" in warning
     )
     hosted = settings(pairs=3, base_url="https://api.openai.com/v1", model="gpt-4o-mini")
     (warning,) = plan_of(hosted, [*TINY, long], ledger, None).warnings
     assert "the context of this model, 128,000 tokens" in warning
-    assert "Set documents.split_words to 47962 or less" in warning
+    assert "Set documents.split_tokens to 63950 or less" in warning
 
 
 def test_a_million_calls_are_planned_at_once(ledger: Ledger) -> None:

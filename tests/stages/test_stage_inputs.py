@@ -18,7 +18,7 @@ from steep.cli.options import Opened, check_spending
 from steep.cli.run import report
 from steep.config import Config
 from steep.config_loading import ConfigSource, load_config, parse_config
-from steep.core.artifacts import Project
+from steep.core.artifacts import Artifact, Project
 from steep.core.errors import UserError
 from steep.llm.model_names import model_directory
 from steep.stages import documents, generate, spending, tokenize, train
@@ -71,6 +71,30 @@ def test_peeking_gives_the_same_documents_and_writes_nothing(project: Project) -
     assert not project.store.exists()
     assert documents.load(documents.run(config, project)) == peeked
     assert len(peeked) == 6
+
+
+def test_a_split_by_tokens_is_another_artifact_and_others_keep_their_names(
+    project: Project, tiny_directory: Path
+) -> None:
+    long = "# Log\n\n" + "The ferry crosses the lake at noon. " * 60
+    (project.root / "documents" / "log.md").write_text(long)
+    (project.root / "model").symlink_to(tiny_directory)
+
+    def run(**settings: Any) -> Artifact:
+        generate = {"model": settings.pop("model", "gpt-4o-mini")}
+        sections = {"documents": {"path": "documents", **settings}, "generate": generate}
+        return documents.run(configured(project.root, **sections), project)
+
+    whole, parts = run(), run(split_tokens=100)
+    fields = {name for name in whole.manifest["identity"]["fields"] if "split" in name}
+    assert fields == {"documents.split_words"}  # as before there were others
+    assert whole.path == run(model="model").path
+    counted = run(split_tokens=100, model="model")
+    found = [whole, parts, counted, run(split_tokens=100, split_overlap=20)]
+    assert len({each.path for each in found}) == 4
+    sizes = [each.manifest["counts"]["parts"] for each in found]
+    assert sizes[0] == 4 < sizes[1] < sizes[2]  # the tiny tokenizer has a token per byte
+    assert {each.manifest["words"] for each in found} == {whole.manifest["words"]}
 
 
 @pytest.mark.parametrize(

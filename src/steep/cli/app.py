@@ -12,6 +12,7 @@ from steep.cli import (
     clean,
     compare,
     demo,
+    documents,
     export,
     importing,
     init,
@@ -52,6 +53,7 @@ def options(
 
 
 app.command("init")(init.init)
+app.command("documents")(documents.documents)
 app.command("import")(importing.import_texts)
 app.command("plan")(plan.plan)
 app.command("generate")(stages.generate)

@@ -4,6 +4,7 @@ steep questions --plan                # calls, tokens and dollars, before anythi
 steep questions                       # write and check; the same command continues
 steep questions --review review.md    # a file in which a person accepts, edits or rejects
 steep questions --apply review.md     # the reviewed question set
+steep questions --power 5             # how many questions detect a difference of 5 points
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ ApplyOption = Annotated[
     Path | None,
     typer.Option("--apply", metavar="FILE", help="Apply such a file: the reviewed question set."),
 ]
+PowerOption = Annotated[
+    float | None,
+    typer.Option(
+        "--power",
+        metavar="POINTS",
+        help="Show how many questions and documents detect a difference of so many percentage "
+        "points; spends nothing.",
+    ),
+]
 
 
 def questions(
@@ -53,12 +63,18 @@ def questions(
     plan: PlanOption = False,
     review: ReviewOption = None,
     apply: ApplyOption = None,
+    power: PowerOption = None,
     json: JsonOption = False,
     yes: YesOption = False,
 ) -> None:
     """Write questions about the documents with a model, and check them."""
-    if sum((plan, review is not None, apply is not None)) > 1:
-        raise UserError("--plan, --review and --apply exclude one another.", hint="use one of them")
+    if sum((plan, *(each is not None for each in (review, apply, power)))) > 1:
+        raise UserError(
+            "--plan, --review, --apply and --power exclude one another.", hint="use one of them"
+        )
+    if power is not None:
+        _power(open_project(config, set), power, json)
+        return
     if plan:
         _plan(load_project(config, set), json)
         return
@@ -89,6 +105,16 @@ def _plan(opened: Opened, json: bool) -> None:
         return
     lines = of_writing_plan(found, opened.config.generate.model)
     typer.echo("\n".join(map(wrap_text, lines)))
+
+
+def _power(opened: Opened, points: float, json: bool) -> None:
+    from dataclasses import asdict
+
+    from steep.cli.power_lines import of_power
+    from steep.stages.power import plan_power
+
+    found = plan_power(opened.config, opened.project, points)
+    typer.echo(dumps(asdict(found), indent=2) if json else "\n".join(of_power(found)))
 
 
 def _check_spending(opened: Opened, yes: bool) -> None:

@@ -61,9 +61,11 @@ def _origin(trace: Trace, full: bool) -> Iterator[str]:
     first, *others = trace.documents
     yield f"document {first.id}: {first.title or UNKNOWN} ({first.source or 'no source'})"
     for other in others:
-        is_part = other.source == first.source and other.title == first.title
+        is_part = other.source == first.source and other.title.startswith(first.title)
         why = "the part" if is_part else "the document with an equal text"
         yield f"  the call names {other.id}: {why} that it was made for ({other.source})"
+        if other.title not in ("", first.title):
+            yield f"  its title: {other.title}"
     if call is None and passage.call_id is None:
         yield "a raw document: it has no call"
     elif call is None:

@@ -1,4 +1,4 @@
-"""What an arm reads: recipes as a list, or sources with their shares of its tokens.
+"""The models of an arm, and what it reads: recipes as a list, or sources with their shares.
 
 A source is a recipe, or a part of one: `rephrase/easy`.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from steep.core.formatting import count, percent
 
 PART = "/"  # between a recipe and a part of it
+_SEED = "-seed"  # between an arm and the seed of its model
 
 
 def recipe_of(source: str) -> str:
@@ -21,6 +22,19 @@ def recipe_of(source: str) -> str:
 def recipes_read(arm: Iterable[str] | Mapping[str, float]) -> tuple[str, ...]:
     """Return the recipes that an arm reads: of a list as it is, of shares without the parts."""
     return tuple(dict.fromkeys(map(recipe_of, arm)) if isinstance(arm, Mapping) else arm)
+
+
+def names_by_seed(arm: str, first_seed: int, seeds: int) -> dict[str, int]:
+    """Return the seeds of an arm's models by name; the first model has the name of its arm."""
+    more = {f"{arm}{_SEED}{seed}": seed for seed in range(first_seed + 1, first_seed + seeds)}
+    return {arm: first_seed, **more}
+
+
+def arm_of(model: str, arms: Iterable[str]) -> str | None:
+    """Return the arm of a model by its name; None if it is of none of these."""
+    base, _, seed = model.rpartition(_SEED)
+    named = {model, base} if seed.isdecimal() else {model}
+    return next((arm for arm in arms if arm in named), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from steep.core.errors import UserError
 
@@ -75,7 +75,8 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: Sequence[Any], kind: type[Any]) -> None:
     """Write dataclass instances of one kind as Parquet, atomically.
 
-    Fields may be texts, numbers, booleans, tuples of these and dataclasses, each also None.
+    Fields may be texts, numbers, booleans, literals and tuples of these, and dataclasses, each
+    also None.
     """
     import pyarrow as pa
 
@@ -144,6 +145,8 @@ def _arrow_type(hint: Any) -> Any:
         return pa.struct([(name, _arrow_type(each)) for name, each in _hints(hint).items()])
     if get_origin(hint) is tuple:
         return pa.list_(_arrow_type(get_args(hint)[0]))
+    if get_origin(hint) is Literal:
+        hint = type(get_args(hint)[0])
     return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[hint]
 
 

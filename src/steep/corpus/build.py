@@ -16,9 +16,9 @@ from operator import itemgetter
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.ids import stable_hash
+from steep.core.near_duplicates import NearDuplicates
 from steep.corpus.check import KEY_BYTES, Batch, Checked, check_batch, kept
 from steep.corpus.config import CorpusConfig
-from steep.corpus.near_duplicates import NearDuplicates
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
 from steep.corpus.workers import ordered_map, usable_cores
 from steep.documents.document import Document
@@ -148,14 +148,14 @@ class _Corpus:
         self._whole_of |= {document.whole_id: document.whole_id for document in documents}
         texts: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
         for document in raw:
-            texts[document.whole_id] += (document.title, document.text)
+            texts[document.whole_id] += (document.title, document.own_text)
         self._texts = dict(texts)
         self._ranks: Counter[tuple[str, str]] = Counter()
         self._seen: set[int] = set()
         self._index = NearDuplicates(config.near_duplicates or 1.0)
         self._ids: set[int] = set()
         for document in raw:
-            checked = kept(document.text, config)
+            checked = kept(document.own_text, config)
             self._is_new(checked, document.whole_id)
             self._keep(f"{RAW_RECIPE}:{document.id}", checked, document.whole_id)
 

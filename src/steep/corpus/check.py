@@ -12,11 +12,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from steep.core.near_duplicates import Sketch, sketch_of
 from steep.core.words import count_words, fold
 from steep.corpus.config import CorpusConfig
 from steep.corpus.echo import runs_of
 from steep.corpus.filters import Source, first_failed_filter, source_language
-from steep.corpus.near_duplicates import Sketch, sketch_of
 from steep.corpus.passage import Candidate
 from steep.corpus.phrases import talks_about_task, without_assistant_phrases
 from steep.documents.clean import clean_text

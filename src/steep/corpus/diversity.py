@@ -226,7 +226,7 @@ def _whole_texts(documents: Sequence[Document]) -> dict[str, str]:
     """Return the texts of whole documents by id; of one that is not there, its parts."""
     parts: defaultdict[str, list[str]] = defaultdict(list)
     for each in documents:
-        parts[each.whole_id].append(each.text)
+        parts[each.whole_id].append(each.own_text)
     whole = {each.id: each.text for each in documents if each.id == each.whole_id}
     return {name: whole.get(name) or "\n".join(texts) for name, texts in parts.items()}
 

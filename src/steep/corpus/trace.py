@@ -22,7 +22,7 @@ ROWS_READ = 256  # at once, of the row group that holds a passage
 
 @dataclass(frozen=True, slots=True)
 class TracedDocument:
-    """A document that a passage is about; `source` is the file it was read from."""
+    """A document, or part, that a passage is about; `source` is the file it was read from."""
 
     id: str
     title: str
@@ -127,4 +127,5 @@ def _traced(ids: Iterable[str], documents: Iterable[Document]) -> Iterator[Trace
             by_id.setdefault(document.whole_id, document)
     for each in ids:
         found = by_id.get(each)
-        yield TracedDocument(each, found.title if found else "", found.source if found else "")
+        title = (found.full_title if found.id == each else found.title) if found else ""
+        yield TracedDocument(each, title, found.source if found else "")

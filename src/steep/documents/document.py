@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+TITLE_SEPARATOR = " > "
+BETWEEN_PARTS = "\n\n"  # what stands between two parts of a document, unless they say otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A source text, whose `id` is stable across reruns and machines.
 
     A part of a split document has the id `<whole>#<number>` and names the whole in
-    `metadata["part_of"]`; questions and confidence intervals refer to the whole.
+    `metadata["part_of"]`; questions and confidence intervals refer to the whole. Of a part by
+    structure, `metadata` also has the titles above it (`title_path`), where its own text begins
+    (`own_start`, in characters) and what stood before that in the whole (`gap_before`).
     """
 
     id: str
@@ -28,6 +33,22 @@ class Document:
         return self.metadata.get("part_of", self.id)
 
     @property
+    def full_title(self) -> str:
+        """Return the title, of a part with those above it: `Handbook > 3 Leave > 3.2 Parents`."""
+        path = self.metadata.get("title_path")
+        return f"{self.title}{TITLE_SEPARATOR}{path}" if path else self.title
+
+    @property
+    def own_start(self) -> int:
+        """Return where the text begins, in characters, after what it repeats of other parts."""
+        return int(self.metadata.get("own_start", 0))
+
+    @property
+    def own_text(self) -> str:
+        """Return the text without what it repeats of other parts."""
+        return self.text[self.own_start :]
+
+    @property
     def author_name(self) -> str:
         """Return the author as "First Last", for any order in the source; empty if unknown."""
         last, comma, first = (self.author or "").partition(", ")
@@ -35,8 +56,8 @@ class Document:
 
     @property
     def heading(self) -> str:
-        """Return title, author and year in the format of the paper's code."""
-        parts = [f'"{self.title}"']
+        """Return full title, author and year in the format of the paper's code."""
+        parts = [f'"{self.full_title}"']
         if self.author_name:
             parts.append(self.author_name)
         if self.year:

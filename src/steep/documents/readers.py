@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from steep.documents.blocks import markdown_blocks
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import Document, Reading, Skipped
+from steep.documents.headings import could_be_title
 from steep.documents.quality import parse_quality
 from steep.documents.records import BadRecord, optional_year
-
-LONGEST_TITLE = 100  # characters; a longer first line is a paragraph, not a title
 
 _FRONT_MATTER = re.compile(
     r"---\n((?:[\w-]+:.*\n|[ \t]+\S.*\n|- .*\n|#.*\n|\n)*?)---[ \t]*(?:\n|$)"
@@ -29,11 +29,7 @@ _FENCED_FRONT = re.compile(
     r"[ \t]*(?:\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _STARTS_WITH_CODE = re.compile(r"\ufeff?(?:[ \t]*\r?\n)*(?: {4}|\t)")
-_UNDERLINE = re.compile(r"(?:=+|-{3,})[ \t]*$")
-_NO_HEADING = re.compile(r"\s|[-*+>|#`~]|\d+[.)]\s|$")
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,8 @@ def read_markdown(file: SourceFile) -> Reading:
     """
     fields, text = _front_matter(clean_text(file.text))
     code = "    " if not fields and _STARTS_WITH_CODE.match(file.text) else ""
-    heading = next(_headings(code + text), None)
-    title = _plain(fields.get("title")) or heading or first_line_title(text)
+    headings = (block.title for block in markdown_blocks(code + text) if block.kind == "heading")
+    title = _plain(fields.get("title")) or next(headings, None) or first_line_title(text)
     skipped: list[Skipped] = []
     year = None
     try:
@@ -147,25 +143,4 @@ def first_line_title(text: str) -> str | None:
     """Return the first line of a text if it stands alone and is no sentence."""
     first, _, rest = text.partition("\n")
     stands_alone = not rest or rest.startswith("\n")
-    prose = len(first) > LONGEST_TITLE or first.endswith((".", ",", ";", ":"))
-    named = any(character.isalnum() for character in first)
-    return first if stands_alone and named and not prose else None
-
-
-def _headings(text: str) -> Iterator[str]:
-    """Yield the headings of a Markdown text, without fenced code (where # starts a comment)."""
-    fenced = False
-    before = last = ""
-    for line in _COMMENT.sub("", text).split("\n"):
-        fenced ^= line.lstrip().startswith(("```", "~~~"))
-        if not fenced and (heading := _heading(before, last, line)):
-            yield re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-        before, last = last, line
-
-
-def _heading(before: str, last: str, line: str) -> str | None:
-    """Return a line after a number sign, or a single line that is underlined."""
-    if match := _HEADING.match(line):
-        return match[1]
-    underlined = _UNDERLINE.match(line) and not before.strip() and not _NO_HEADING.match(last)
-    return last.strip() if underlined and len(last) <= LONGEST_TITLE else None
+    return first if stands_alone and could_be_title(first) else None

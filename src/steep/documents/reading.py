@@ -25,6 +25,7 @@ from steep.documents.columns import RecordFile, reader_failed
 from steep.documents.config import ColumnsConfig
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.encodings import Undecodable, read_text
+from steep.documents.formats import FORMATS, extracted_ahead, read_format
 from steep.documents.hub import is_hub, read_hub
 from steep.documents.json_files import read_json, read_jsonl, read_quality
 from steep.documents.plugins import installed_reader, installed_readers
@@ -42,15 +43,14 @@ RECORD_READERS: dict[str, RecordReader] = {
     ".tsv": read_csv,
     ".parquet": read_parquet,
 }
-READABLE = (*TEXT_READERS, *RECORD_READERS)
+READABLE = (*TEXT_READERS, *RECORD_READERS, *FORMATS)
 KINDS = f"{', '.join(READABLE)}, an archive of these, or QuALITY's own format"
 SHOWN_REASONS = 3
 _PANDOC = "pandoc {file} -t gfm -o {stem}.md"
 CONVERTERS = {
-    **dict.fromkeys((".docx", ".epub", ".html", ".htm", ".ipynb", ".odt", ".org"), _PANDOC),
-    **dict.fromkeys((".rst", ".rtf", ".tex", ".xhtml"), _PANDOC),
-    ".doc": "soffice --headless --convert-to docx {file}, then pandoc {stem}.docx -o {stem}.md",
-    ".pdf": "pdftotext {file} {stem}.txt",
+    **dict.fromkeys((".ipynb", ".odt", ".org", ".rst", ".rtf", ".tex"), _PANDOC),
+    ".doc": "soffice --headless --convert-to docx {file}",
+    ".ppt": "soffice --headless --convert-to pptx {file}",
     ".xlsx": "soffice --headless --convert-to csv {file}",
     ".7z": "7z x {file}",
     ".rar": "unrar x {file}",
@@ -112,15 +112,17 @@ def _read_files(
 ) -> Iterator[Reading]:
     """Read files by their names; those in an archive lie under other names on the disk."""
     ids = _file_ids(files)
-    for name, path in files.items():
-        if not is_archive(name) and not is_compressed(name):
-            yield _read_file(path, name, RecordFile(name, ids.get(name, name), columns))
-        elif in_archive and is_archive(name):
-            yield _skip(name, "an archive in an archive; unpack it")
-        elif not path.is_file():
-            yield _skip(name, "not a regular file, or a broken link")
-        else:
-            yield from _read_archive(path, name, ids.get(name, name), columns, is_whole)
+    installed = installed_readers()
+    with extracted_ahead({name: files[name] for name in files if _suffix(name) not in installed}):
+        for name, path in files.items():
+            if not is_archive(name) and not is_compressed(name):
+                yield _read_file(path, name, RecordFile(name, ids.get(name, name), columns))
+            elif in_archive and is_archive(name):
+                yield _skip(name, "an archive in an archive; unpack it")
+            elif not path.is_file():
+                yield _skip(name, "not a regular file, or a broken link")
+            else:
+                yield from _read_archive(path, name, ids.get(name, name), columns, is_whole)
 
 
 def _read_archive(
@@ -202,6 +204,8 @@ def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
             source = SourceFile(name, file.id, read_text(path, name, skipped))
             reading = TEXT_READERS[suffix](source)
             return replace(reading, skipped=(*skipped, *reading.skipped))
+        if suffix in FORMATS:
+            return read_format(FORMATS[suffix], path, name, file.id)
         if suffix in RECORD_READERS:
             return RECORD_READERS[suffix](path, file)
         if _holds_quality(path):

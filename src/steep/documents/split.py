@@ -8,13 +8,13 @@ each part keeps the title, so that generated texts can name the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
 from steep.core.words import word_spans
-from steep.documents.document import Document
+from steep.documents.document import BETWEEN_PARTS, Document
 from steep.documents.sentences import ends_sentence
 
 FILL = 0.85  # mean length of a part / the longest allowed: room to move cuts to paragraph ends
@@ -23,12 +23,15 @@ REACH = 0.25  # how far a cut may move from the even one, in mean lengths
 _NO_END, _LINE, _SENTENCE, _PARAGRAPH = range(4)
 
 
-def split_documents(documents: Sequence[Document], max_words: int) -> tuple[Document, ...]:
+def split_documents(
+    documents: Iterable[Document], split: Callable[[Document], Iterable[Document]]
+) -> tuple[Document, ...]:
     """Split long documents; no part takes the id of another document."""
+    documents = tuple(documents)
     taken = {document.id for document in documents}
     parts: list[Document] = []
     for document in documents:
-        for part in split_document(document, max_words):
+        for part in split(document):
             while part is not document and part.id in taken:
                 part = replace(part, id=f"{document.id}#{part.id.removeprefix(document.id)}")
             taken.add(part.id)
@@ -60,8 +63,9 @@ def whole_documents(documents: Iterable[Document]) -> dict[str, Document]:
     wholes: dict[str, Document] = {}
     for document in documents:
         key = document.whole_id
-        before = f"{wholes[key].text}\n\n" if key in wholes else ""
-        wholes[key] = replace(document, id=key, text=before + document.text, metadata={})
+        gap = document.metadata.get("gap_before", BETWEEN_PARTS)
+        before = wholes[key].text + gap if key in wholes else ""
+        wholes[key] = replace(document, id=key, text=before + document.own_text, metadata={})
     return wholes
 
 

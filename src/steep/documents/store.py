@@ -11,11 +11,15 @@ from typing import Any
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
 from steep.core.ids import stable_hash, stable_hash_of_list
+from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document, Reading
+from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
+from steep.documents.extraction_cache import cached_extraction
 from steep.documents.reading import read_documents
-from steep.documents.split import split_documents
+from steep.documents.split import split_document, split_documents
+from steep.documents.split_tokens import TokenSplit, split_by_structure
 
 log = logging.getLogger("steep")
 
@@ -24,7 +28,9 @@ DOCUMENTS_NAME = "documents.jsonl"
 SHOWN_SKIPPED = 5
 
 
-def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
+def build_documents(
+    project: Project, settings: DocumentsConfig, counter: TokenCounter = ESTIMATE
+) -> Artifact:
     """Read, clean and split the documents.
 
     The identity is what was read, not the files: the project itself may lie among them, and its
@@ -33,18 +39,26 @@ def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
     Raises:
         UserError: There is no document at `documents.path`.
     """
-    reading = _read(project, settings)
-    fields = {
+    reading = read_sources(project, settings)
+    fields: dict[str, Any] = {
         "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
         "documents.skipped": stable_hash(
             [{"source": each.source, "reason": each.reason} for each in reading.skipped], 16
         ),
         "documents.split_words": settings.split_words,
     }
+    if settings.split_tokens is not None:  # else older artifacts keep their names
+        fields |= {
+            "documents.split_tokens": settings.split_tokens,
+            "documents.split_overlap": settings.split_overlap,
+            "documents.tokenizer": counter.tokenizer,
+        }
     artifact = build(
         project,
         Identity("documents", VERSION, fields, {}),
-        lambda directory: _write(directory, reading, settings.split_words),
+        lambda directory: _write(
+            directory, reading, split_as(reading.documents, settings, counter)
+        ),
     )
     for each in reading.skipped[:SHOWN_SKIPPED]:
         log.warning("  %s: %s", each.label, each.reason)
@@ -53,9 +67,11 @@ def build_documents(project: Project, settings: DocumentsConfig) -> Artifact:
     return artifact
 
 
-def preview_documents(project: Project, settings: DocumentsConfig) -> tuple[Document, ...]:
+def preview_documents(
+    project: Project, settings: DocumentsConfig, counter: TokenCounter = ESTIMATE
+) -> tuple[Document, ...]:
     """Return the documents that `build_documents` would write, without writing anything."""
-    return _parts(_read(project, settings).documents, settings.split_words)
+    return split_as(read_sources(project, settings).documents, settings, counter)
 
 
 def write_documents(path: Path, documents: Sequence[Document]) -> None:
@@ -73,27 +89,37 @@ def documents_of(artifact: Artifact) -> tuple[Document, ...]:
     return load_documents(artifact.path / DOCUMENTS_NAME)
 
 
-def _read(project: Project, settings: DocumentsConfig) -> Reading:
-    """Read the documents, without the project's own reports if it lies among them."""
-    return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
+def read_sources(project: Project, settings: DocumentsConfig) -> Reading:
+    """Read the documents whole, without the project's own reports if it lies among them.
+
+    Raises:
+        UserError: There is no document at `documents.path`.
+    """
+    with cached_extraction(project.store / EXTRACTED):
+        return read_documents(settings.path, settings.columns, exclude=(project.root / "runs",))
 
 
-def _parts(documents: Sequence[Document], split_words: int | None) -> tuple[Document, ...]:
-    if split_words is None:
-        return tuple(documents)
-    return split_documents(documents, split_words)
+def split_as(
+    documents: Sequence[Document], settings: DocumentsConfig, counter: TokenCounter
+) -> tuple[Document, ...]:
+    """Split those documents that are longer than the settings allow."""
+    if settings.split_tokens is not None:
+        split = TokenSplit(settings.split_tokens, settings.split_overlap, counter)
+        return split_documents(documents, lambda each: split_by_structure(each, split))
+    if (max_words := settings.split_words) is not None:
+        return split_documents(documents, lambda each: split_document(each, max_words))
+    return tuple(documents)
 
 
-def _write(directory: Path, reading: Reading, split_words: int | None) -> dict[str, Any]:
-    documents = _parts(reading.documents, split_words)
-    write_documents(directory / DOCUMENTS_NAME, documents)
+def _write(directory: Path, reading: Reading, parts: Sequence[Document]) -> dict[str, Any]:
+    write_documents(directory / DOCUMENTS_NAME, parts)
     return {
         "counts": {
             "files": reading.files,
             "documents": len(reading.documents),
-            "parts": len(documents),
+            "parts": len(parts),
             "skipped": reading.left_out,
         },
-        "words": sum(count_words(document.text) for document in documents),
+        "words": sum(count_words(part.own_text) for part in parts),
         "skipped": [asdict(skipped) for skipped in reading.skipped],
     }

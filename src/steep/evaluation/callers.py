@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from steep.ledger.budget import Budget
 
 
+SHORT_ANSWER_JUDGE = "evaluate.short_answer_judge"
+
+
 class EndpointUse(NamedTuple):
     """An endpoint that an evaluation asks."""
 
@@ -44,6 +47,9 @@ def used_endpoints(setup: EvaluationSetup) -> Iterator[EndpointUse]:
     if setup.evaluate.questions is not None:
         for name, server in setup.evaluate.servers.items():
             yield EndpointUse(f"evaluate.servers.{name}", server, False)
+        judge = setup.evaluate.short_answer_judge
+        if judge is not None and "short-answers" in setup.evaluate.methods:
+            yield EndpointUse(SHORT_ANSWER_JUDGE, judge, False)
         parts = ["embedder", "reranker"] if book.chunk_characters else []
         if not parts and setup.contamination.check and setup.contamination.similarity is not None:
             parts = ["embedder"]

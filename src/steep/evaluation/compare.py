@@ -2,6 +2,8 @@
 
 Comparisons that were planned before the results are known are corrected for one another (Holm).
 All other pairs are exploratory: they have an interval, but no corrected p, and only suggest.
+An arm that was trained with several seeds is compared as the mean of its models, with the variance
+of training beside that of questions.
 
 `compare` is pure. It takes grades, so that a choice by likelihood, a letter in a text, an F1 and an
 answer with contexts are all compared in one way.
@@ -9,22 +11,29 @@ answer with contexts are all compared in one way.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from statistics import fmean
+from typing import Any, NamedTuple, TypeVar
 
 from steep.evaluation.results import (
+    ArmScore,
     Comparison,
     Difference,
     Estimate,
     ModelComparison,
     ModelScore,
+    StandardErrors,
     TestedDifference,
 )
+from steep.evaluation.setup import PlannedComparisons
 from steep.evaluation.statistics import (
+    TrainingVariance,
     holm,
     mcnemar_exact,
+    mean_error,
     mean_interval,
     minimum_detectable_difference,
     paired_bootstrap,
@@ -58,71 +67,116 @@ class Grade(NamedTuple):
     value: float | None
 
 
-Planned = Collection[tuple[str, str]]  # pairs (a, b), compared as a minus b
+class _Arm(NamedTuple):
+    """The models of an arm, one per seed, or a single model that is no arm.
+
+    `trained` is False where training has no variance; None is unknown.
+    """
+
+    name: str
+    models: Mapping[str, Sequence[Grade]]
+    trained: bool | None
 
 
-class _Both(NamedTuple):
-    """The grades of two models for a question that counts for both."""
+class _Common(NamedTuple):
+    """The grades of all models of one arm or two, for a question that counts for each."""
 
-    a: float
-    b: float
+    grades: tuple[tuple[float, ...], ...]  # of each arm, of each model
     document_id: str
     kind: str
 
 
-def compare(
-    grades_by_model: Mapping[str, Sequence[Grade]], planned: Planned | None = None
-) -> ModelComparison:
-    """Score each model and compare every two: as planned, or a later model minus an earlier one.
+class _Pair(NamedTuple):
+    """Two arms, and the questions that count for both."""
 
-    A pair is compared on the questions that count for both; without such a question it is left out.
+    a: _Arm
+    b: _Arm
+    common: Sequence[_Common]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.a.name, self.b.name
+
+
+def compare(
+    grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons | None = None
+) -> ModelComparison:
+    """Score each model and compare every two arms: as planned, or a later minus an earlier one.
+
+    A pair is compared on the questions that count for all of its models; without such a question it
+    is left out.
     `p` belongs to the interval, clustered by document; `p_holm` corrects it over the planned pairs.
     McNemar's p, for grades of right and wrong only, takes questions as independent. Planned pairs
     come first.
 
     Args:
         grades_by_model: The grades of each model, all of the same questions in the same order.
-        planned: The comparisons that the study was made for; None: every two models.
+        planned: The comparisons that the study was made for, and the models of its arms; None:
+            every two models.
 
     Raises:
         ValueError: The models did not answer the same questions.
     """
     _check_same_questions(grades_by_model)
-    planned = [*combinations([*grades_by_model][::-1], 2)] if planned is None else planned
-    pairs = [
-        (a, b, both)
-        for earlier, later in combinations(grades_by_model, 2)
-        for a, b in [(earlier, later) if (earlier, later) in planned else (later, earlier)]
-        if (both := _paired(grades_by_model[a], grades_by_model[b]))
+    arms = _arms(grades_by_model, planned)
+    pairs = [*_ordered(arms, planned)]
+    every = combinations([arm.name for arm in reversed(arms)], 2)
+    wanted = {*(every if planned is None else planned.pairs)}
+    first = [each for each in pairs if each.names in wanted]
+    others = [each for each in pairs if each.names not in wanted]
+    detectable = [
+        minimum_detectable_difference(*_sides(each.common), _training(each.common))
+        for each in first or others
     ]
-    first = [each for each in pairs if each[:2] in planned]
-    others = [each for each in pairs if each[:2] not in planned]
-    detectable = [minimum_detectable_difference(*_sides(both)) for *_, both in first or others]
     return ModelComparison(
-        models=tuple(_model(name, grades) for name, grades in grades_by_model.items()),
+        models=tuple(
+            ModelScore(**_score(_Arm(name, {name: grades}, arm.trained)))
+            for name, grades in grades_by_model.items()
+            for arm in arms
+            if name in arm.models
+        ),
         pairs=(*_pairs(first, planned=True), *_pairs(others, planned=False)),
         # Of several pairs the hardest one's: a true difference of this size is found in any.
         minimum_detectable_difference=max(
             (each for each in detectable if each is not None), default=None
         ),
-        not_compared=tuple(sorted({*planned} - {each[:2] for each in first})),
+        arms=tuple(_arm_score(arm) for arm in arms if len(arm.models) > 1),
+        not_compared=tuple(sorted(wanted - {each.names for each in first})),
     )
+
+
+class PlannedDifferences(NamedTuple):
+    """The differences of a planned pair, question by question."""
+
+    a: str
+    b: str
+    values: Sequence[float]
+    document_ids: Sequence[str]
+    training: Sequence[TrainingVariance]
+
+
+def planned_differences(
+    grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons
+) -> Iterator[PlannedDifferences]:
+    """Yield the differences of each planned pair, on the questions that count for both."""
+    _check_same_questions(grades_by_model)
+    for pair in _ordered(_arms(grades_by_model, planned), planned):
+        if pair.names in planned.pairs:
+            a, b, documents = _sides(pair.common)
+            values = [x - y for x, y in zip(a, b, strict=True)]
+            yield PlannedDifferences(*pair.names, values, documents, _training(pair.common))
 
 
 def estimate(grades: Iterable[Grade]) -> Estimate:
     """Return the mean of those grades that count, with its interval."""
-    counted = [(grade.value, grade.document_id) for grade in grades if grade.value is not None]
-    if not counted:
-        return Estimate(n=0, accuracy=None, low=None, high=None)
-    values, documents = zip(*counted, strict=True)
-    found = mean_interval(values, documents)
-    return Estimate(n=found.n, accuracy=found.mean, low=found.low, high=found.high)
+    return _estimate(_common(_Arm("", {"": list(grades)}, None)), None)
 
 
 def difference(a: Sequence[Grade], b: Sequence[Grade]) -> TestedDifference | None:
     """Return one model minus another, uncorrected; None without a common question."""
-    both = _paired(a, b)
-    return _tested(both) if both else None
+    arms = _Arm("a", {"a": a}, None), _Arm("b", {"b": b}, None)
+    common = _common(*arms)
+    return _tested(_Pair(*arms, common)) if common else None
 
 
 def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> None:
@@ -140,55 +194,133 @@ def _check_same_questions(grades_by_model: Mapping[str, Sequence[Grade]]) -> Non
             )
 
 
-def _model(name: str, grades: Sequence[Grade]) -> ModelScore:
-    kinds = grouped(grades, lambda grade: grade.kind)
-    by_kind = {kind: estimate(own) for kind, own in kinds.items()}
-    documents = {grade.document_id for grade in grades if grade.value is not None}
-    return ModelScore(
-        name=name,
-        documents=len(documents),
-        by_kind={kind: each for kind, each in by_kind.items() if each.n},
-        **vars(estimate(grades)),
+def _arms(
+    grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons | None
+) -> list[_Arm]:
+    """Return the arms in the order of their first models."""
+    seeds = planned.seeds if planned else {}
+    arm_of = {model: arm for arm, models in seeds.items() for model in models}
+    groups = grouped(grades_by_model, lambda model: arm_of.get(model, model))
+    return [
+        _Arm(
+            name,
+            {each: grades_by_model[each] for each in models},
+            name in seeds if planned else None,
+        )
+        for name, models in groups.items()
+    ]
+
+
+def _ordered(arms: Sequence[_Arm], planned: PlannedComparisons | None) -> Iterator[_Pair]:
+    """Yield every two arms with a common question: as planned, or the later one first."""
+    for earlier, later in combinations(arms, 2):
+        as_planned = planned is not None and (earlier.name, later.name) in planned.pairs
+        a, b = (earlier, later) if as_planned else (later, earlier)
+        if common := _common(a, b):
+            yield _Pair(a, b, common)
+
+
+def _common(*arms: _Arm) -> list[_Common]:
+    """Return the questions that count for all models of all arms."""
+    models = [grades for arm in arms for grades in arm.models.values()]
+    found = []
+    for grades in zip(*models, strict=True):
+        values = [each.value for each in grades if each.value is not None]
+        if len(values) == len(grades):
+            left = iter(values)
+            by_arm = tuple(tuple(next(left) for _ in arm.models) for arm in arms)
+            found.append(_Common(by_arm, grades[0].document_id, grades[0].kind))
+    return found
+
+
+def _means(common: Sequence[_Common], arm: int) -> list[float]:
+    """Return the mean grade of an arm's models for each question."""
+    return [fmean(each.grades[arm]) for each in common]
+
+
+def _sides(common: Sequence[_Common]) -> tuple[list[float], list[float], list[str]]:
+    return _means(common, 0), _means(common, 1), [each.document_id for each in common]
+
+
+def _training(common: Sequence[_Common]) -> list[TrainingVariance]:
+    """Return the variance of training of each arm with several models."""
+    by_arm = zip(*(each.grades for each in common), strict=True)
+    accuracies = [[fmean(own) for own in zip(*grades, strict=True)] for grades in by_arm]
+    return [TrainingVariance.of(each) for each in accuracies if len(each) > 1]
+
+
+def _errors(
+    values: Sequence[float], common: Sequence[_Common], trained: Sequence[bool | None]
+) -> StandardErrors:
+    """Return the errors of a mean of values; `trained` is of each arm."""
+    models = map(len, common[0].grades)
+    known = all(number > 1 or own is False for number, own in zip(models, trained, strict=True))
+    variance = sum(each.variance for each in _training(common))
+    return StandardErrors(
+        questions=mean_error(values, [each.document_id for each in common]),
+        training=math.sqrt(variance) if known else None,
     )
 
 
-def _pairs(pairs: Sequence[tuple[str, str, list[_Both]]], *, planned: bool) -> Iterator[Comparison]:
-    tested = [_tested(both) for *_, both in pairs]
+def _estimate(common: Sequence[_Common], trained: bool | None) -> Estimate:
+    if not common:
+        return Estimate(n=0, accuracy=None, low=None, high=None)
+    values = _means(common, 0)
+    found = mean_interval(values, [each.document_id for each in common], _training(common))
+    errors = _errors(values, common, [trained])
+    return Estimate(n=found.n, accuracy=found.mean, low=found.low, high=found.high, errors=errors)
+
+
+def _score(arm: _Arm) -> dict[str, Any]:
+    """Return the fields of the score of an arm."""
+    common = _common(arm)
+    kinds = grouped(common, lambda each: each.kind)
+    return {
+        "name": arm.name,
+        "documents": len({each.document_id for each in common}),
+        "by_kind": {kind: _estimate(own, arm.trained) for kind, own in kinds.items()},
+        **vars(_estimate(common, arm.trained)),
+    }
+
+
+def _arm_score(arm: _Arm) -> ArmScore:
+    accuracies = {name: estimate(grades).accuracy for name, grades in arm.models.items()}
+    by_model = {name: each for name, each in accuracies.items() if each is not None}
+    return ArmScore(**_score(arm), by_model=by_model)
+
+
+def _pairs(pairs: Sequence[_Pair], *, planned: bool) -> Iterator[Comparison]:
+    tested = [_tested(pair) for pair in pairs]
     corrected = holm([each.p for each in tested]) if planned else [None] * len(tested)
-    for (a, b, both), each, p_holm in zip(pairs, tested, corrected, strict=True):
-        interval = paired_bootstrap(*_sides(both))
-        kinds = grouped(both, lambda row: row.kind)
+    for pair, each, p_holm in zip(pairs, tested, corrected, strict=True):
+        interval = paired_bootstrap(*_sides(pair.common))
+        kinds = grouped(pair.common, lambda row: row.kind)
         yield Comparison(
-            a=a,
-            b=b,
+            a=pair.a.name,
+            b=pair.b.name,
             planned=planned,
             bootstrap_low=interval.low,
             bootstrap_high=interval.high,
             p_holm=p_holm,
-            by_kind={kind: _difference(own) for kind, own in kinds.items()},
+            by_kind={k: _difference(pair._replace(common=own)) for k, own in kinds.items()},
             **vars(each),
         )
 
 
-def _paired(a: Sequence[Grade], b: Sequence[Grade]) -> list[_Both]:
-    return [
-        _Both(x.value, y.value, x.document_id, x.kind)
-        for x, y in zip(a, b, strict=True)
-        if x.value is not None and y.value is not None
-    ]
+def _difference(pair: _Pair) -> Difference:
+    a, b, documents = _sides(pair.common)
+    found = paired_difference(a, b, documents, _training(pair.common))
+    values = [x - y for x, y in zip(a, b, strict=True)]
+    errors = _errors(values, pair.common, [pair.a.trained, pair.b.trained])
+    return Difference(
+        n=found.n, difference=found.mean, low=found.low, high=found.high, errors=errors
+    )
 
 
-def _sides(both: Sequence[_Both]) -> tuple[list[float], list[float], list[str]]:
-    return [row.a for row in both], [row.b for row in both], [row.document_id for row in both]
-
-
-def _difference(both: Sequence[_Both]) -> Difference:
-    found = paired_difference(*_sides(both))
-    return Difference(n=found.n, difference=found.mean, low=found.low, high=found.high)
-
-
-def _tested(both: Sequence[_Both]) -> TestedDifference:
+def _tested(pair: _Pair) -> TestedDifference:
+    a, b, documents = _sides(pair.common)
     mcnemar = None
-    if {grade for row in both for grade in row[:2]} <= {0.0, 1.0}:
-        mcnemar = mcnemar_exact([row.a == 1 for row in both], [row.b == 1 for row in both])
-    return TestedDifference(p=paired_p(*_sides(both)), p_mcnemar=mcnemar, **vars(_difference(both)))
+    if {*a, *b} <= {0.0, 1.0}:
+        mcnemar = mcnemar_exact([x == 1 for x in a], [x == 1 for x in b])
+    p = paired_p(a, b, documents, _training(pair.common))
+    return TestedDifference(p=p, p_mcnemar=mcnemar, **vars(_difference(pair)))

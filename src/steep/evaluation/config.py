@@ -36,6 +36,11 @@ class EvaluateConfig(Section):
         description="model name: the endpoint that serves it (base_url, model, ...); an arm of "
         "this name is not loaded, another name adds a model",
     )
+    short_answer_judge: ServerConfig | None = Field(
+        None,
+        description="the model that grades short answers as correct, incorrect or not attempted "
+        "(base_url, model, endpoint: chat); null: not judged",
+    )
     comparisons: tuple[tuple[str, str], ...] | None = Field(
         None,
         description="planned comparisons, e.g. [[synthetic, base], [synthetic, raw]], decided "

@@ -34,7 +34,7 @@ log = logging.getLogger("steep")
 if TYPE_CHECKING:
     from steep.ledger.caller import Sends
 
-VERSION = 3
+VERSION = 4
 STAGE = "retrieve"
 ROWS_NAME = "rows.parquet"
 CACHE_NAME = "retrieval.db"

@@ -25,6 +25,7 @@ from typing import Any
 from steep.core.artifacts import Artifact, Project
 from steep.core.calls import Completion, Usage
 from steep.core.errors import UserError
+from steep.core.files import read_rows
 from steep.core.formatting import dollars, some_of
 from steep.core.ranges import CASES, Range
 from steep.documents.sentences import ends_sentence
@@ -37,16 +38,20 @@ from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.engines import OptionScores, Progress, no_progress
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.http_engine import HttpEngine
-from steep.evaluation.methods.common import Session
+from steep.evaluation.methods import short_answers
+from steep.evaluation.methods.common import ROWS_NAME, Session
+from steep.evaluation.methods.judged_answers import AnswerJudging, answer_judging
 from steep.evaluation.methods.registry import ask, check_methods
 from steep.evaluation.question_set import QuestionSet, read_question_set
 from steep.evaluation.questions import Question
+from steep.evaluation.rows import AnswerRow
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.summaries import study as summaries
 from steep.evaluation.summaries.claims import judge_summaries, measure_judge
 from steep.evaluation.summaries.judging import ClaimSplit, Judge, JudgedPassage
 from steep.evaluation.summaries.study import SummaryStudy
 from steep.evaluation.summaries.texts import Kind, SummaryRow
+from steep.evaluation.verdicts import AnswerJudge
 from steep.ledger import requests as table
 from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN, USUAL_SHARE
 from steep.ledger.caller import OnDone, ignore
@@ -103,9 +108,10 @@ def plan_evaluation(setup: EvaluationSetup, documents: Artifact, ledger: Ledger)
         check_methods(setup)
         question_set = read_question_set(setup, documents, check_length=False)
         written = setup.project.finished(summaries.WRITTEN)
+        answered = setup.project.finished(short_answers.STAGE)
         with TemporaryDirectory() as folder, _Counters(setup, ledger) as counters, _quiet():
             elsewhere = replace(setup, project=Project(Path(folder)))
-            _evaluate(elsewhere, documents, question_set, counters, written)
+            _evaluate(elsewhere, documents, question_set, counters, written, answered)
             _judge_faithfulness(setup, documents, counters)
             calls = counters.sums()
         warnings = (*_skipped(question_set), *_over_limit(setup, ledger, calls))
@@ -239,6 +245,7 @@ def _evaluate(
     question_set: QuestionSet | None,
     counters: _Counters,
     written: Sequence[Artifact],
+    answered: Sequence[Artifact],
 ) -> None:
     """Ask every served model by every method, and judge the summaries of all models."""
     settings, study = setup.open_book, None
@@ -248,6 +255,13 @@ def _evaluate(
         for name in (BASE, *setup.arms):
             if name not in setup.evaluate.servers:
                 deque(study.ask(_LocalModel(name, setup)), maxlen=0)
+    judging = None
+    if answer_judging(setup, question_set, counters) is not None and question_set is not None:
+        judging = _PlannedJudging(setup, question_set, counters, answered)
+        judging.measured()
+        for name in (BASE, *setup.arms):
+            if name not in setup.evaluate.servers:
+                judging.grade(name, judging.expected(name))
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
@@ -256,7 +270,7 @@ def _evaluate(
             if settings.reranker != "likelihood":
                 for size in settings.chunk_characters:
                     doc_index.rank(size, _LocalModel(BASE, setup), question_set.everything)
-        session = Session(question_set, doc_index, study)
+        session = Session(question_set, doc_index, study, judging)
         for name, server in setup.evaluate.servers.items():
             deque(ask(session, EvalModel(name, setup, None, server, counters)), maxlen=0)
 
@@ -340,6 +354,40 @@ class _PlannedStudy(SummaryStudy):
         """Return a judge whose claims are expected where it has not split a text yet."""
         judge = super().open_judge()
         return _ExpectedJudge(judge.engine, judge.name, attempts=1)
+
+
+@dataclass
+class _PlannedJudging(AnswerJudging):
+    """A judging in which answers that do not exist yet are expected to be the accepted ones."""
+
+    before: Sequence[Artifact] = ()  # the artifacts of answers that exist
+
+    def rows(self, model: str, answers: Artifact) -> list[AnswerRow]:
+        """Return the answers that exist, and expected ones in place of the others."""
+        rows = super().rows(model, answers)
+        expected = {row.question_id: row for row in self.expected(model)}
+        return [expected[row.question_id] if row.output == STAND_IN else row for row in rows]
+
+    def open_judge(self) -> AnswerJudge:
+        """Return a judge that is asked once, as placeholders are not verdicts."""
+        return replace(super().open_judge(), attempts=1)
+
+    def expected(self, model: str) -> list[AnswerRow]:
+        """Return the latest answers of a model, or else an accepted one to each question."""
+        ids = [each.id for each in self.questions.short]
+        for artifact in reversed(self.before):
+            if name_of(artifact) == model:
+                rows = read_rows(artifact.path / ROWS_NAME, AnswerRow)
+                if [row.question_id for row in rows] == ids:
+                    return rows
+        # With the name of the model, as models answer differently.
+        return [
+            AnswerRow(
+                model, each.id, each.document_id, each.kind, 0, 0, "",
+                f"{model}: {each.answers[0]}", "stop", (), (), (), each.answers, None,
+            )
+            for each in self.questions.short
+        ]  # fmt: skip
 
 
 class _ExpectedJudge(Judge):

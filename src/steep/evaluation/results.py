@@ -44,6 +44,20 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandardErrors:
+    """The standard errors of a mean or a difference, as shares.
+
+    Attributes:
+        questions: Clustered by document, for the models as they were trained.
+        training: Of the mean over seeds; 0 where nothing was trained, and None if it is unknown,
+            as an arm was trained with one seed.
+    """
+
+    questions: float
+    training: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A mean grade over `n` questions; None if no question counts."""
 
@@ -51,6 +65,7 @@ class Estimate:
     accuracy: float | None
     low: float | None
     high: float | None
+    errors: StandardErrors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +78,21 @@ class ModelScore(Estimate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArmScore(ModelScore):
+    """The mean accuracy of an arm's models, with an interval over documents and seeds."""
+
+    by_model: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The mean difference of two models on the same questions."""
+    """The mean difference of two models, or of two arms, on the same questions."""
 
     n: int
     difference: float
     low: float
     high: float
+    errors: StandardErrors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +111,12 @@ class TestedDifference(Difference):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(TestedDifference):
-    """Model `a` minus model `b`."""
+    """Model `a` minus model `b`; an arm with several seeds is the mean of its models."""
 
     a: str
     b: str
     planned: bool  # before the results were known; other comparisons are exploratory
-    bootstrap_low: float  # lower bound from resampling documents; `bootstrap_high` is the upper one
+    bootstrap_low: float  # from resampling documents alone; `bootstrap_high` is the upper bound
     bootstrap_high: float
     p_holm: float | None  # corrected over the planned comparisons; None for exploratory ones
     by_kind: Mapping[str, Difference]  # the difference by kind of question
@@ -103,14 +126,16 @@ class Comparison(TestedDifference):
 class ModelComparison:
     """The scores of all models, and all pairs.
 
-    Planned pairs come first. A true difference of the `minimum_detectable_difference` is found in
-    most studies like this one; it is None for a single question. `not_compared` are planned pairs
-    of which a model was not asked, or without a question that counts for both.
+    Arms with several seeds have a score in `arms`, and are one model in `pairs`. Planned pairs come
+    first. A true difference of the `minimum_detectable_difference` is found in most studies like
+    this one; it is None for a single question. `not_compared` are planned pairs of which a model
+    was not asked, or without a question that counts for both.
     """
 
     models: tuple[ModelScore, ...]
     pairs: tuple[Comparison, ...]
     minimum_detectable_difference: float | None
+    arms: tuple[ArmScore, ...] = ()
     not_compared: tuple[tuple[str, str], ...] = ()
 
 

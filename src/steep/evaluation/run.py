@@ -17,13 +17,19 @@ from urllib.parse import urlsplit
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
 from steep.evaluation import faithfulness
-from steep.evaluation.callers import Callers, check_prices, used_endpoints
+from steep.evaluation.callers import SHORT_ANSWER_JUDGE, Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
 from steep.evaluation.contamination.artifact import contamination_artifacts
 from steep.evaluation.document_index import DocumentIndex
 from steep.evaluation.environment import environments_of, mixed
 from steep.evaluation.eval_models import EvalModel, eval_models
-from steep.evaluation.methods import answers, general_text, harness_tasks, open_book
+from steep.evaluation.methods import (
+    answers,
+    general_text,
+    harness_tasks,
+    judged_answers,
+    open_book,
+)
 from steep.evaluation.methods.common import Session
 from steep.evaluation.methods.registry import ask, check_methods, scores_of
 from steep.evaluation.protocols import asking_fields, check_protocol, protocol_of, reading_fields
@@ -56,6 +62,7 @@ def check(setup: EvaluationSetup, documents: Artifact) -> None:
     harness_tasks.check(setup)
     summaries.check(setup, documents)
     faithfulness.check(setup)
+    judged_answers.check(setup)
     check_prices(setup)
     question_set = read_question_set(setup, documents)
     if question_set is None:
@@ -180,12 +187,15 @@ def _rows(
     asks_summaries = setup.summaries.references is not None
     study = summaries.SummaryStudy(setup, documents, callers) if asks_summaries else None
     judge = [*study.judge()] if study else []
+    judging = judged_answers.answer_judging(setup, question_set, callers)
+    if judging is not None:
+        judge.append(judging.measured())
     by_model: dict[str, list[Artifact]] = {}
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and setup.open_book.chunk_characters:
             doc_index = resources.enter_context(DocumentIndex(setup, question_set, callers))
-        session = Session(question_set, doc_index, study)
+        session = Session(question_set, doc_index, study, judging)
         # Served models come first: a server that fails is noticed within seconds.
         for eval_model in sorted(models, key=lambda each: each.server is None):
             with closing(eval_model):
@@ -220,6 +230,8 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
             yield f"{host} will see the questions and all documents, in passages ({part})"
         elif used.section == faithfulness.SECTION:
             yield f"{host} will see synthetic texts, and their documents whole (judge)"
+        elif used.section == SHORT_ANSWER_JUDGE:
+            yield f"{host} will see the questions with all their answers (judge)"
         elif used.section == "summaries.judge":
             yield f"{host} will see the summaries, and their documents whole (judge)"
         else:
@@ -228,16 +240,18 @@ def _disclosures(setup: EvaluationSetup) -> Iterator[str]:
 
 def _check_names(setup: EvaluationSetup) -> None:
     known = {BASE, *setup.arms, *setup.evaluate.servers}
+    # Arms are compared as the means of their models.
+    compared = known - {model for models in setup.seeds.values() for model in models[1:]}
     pairs = setup.evaluate.comparisons or ()
-    named = [("evaluate.comparisons", name) for pair in pairs for name in pair]
+    named = [("evaluate.comparisons", name, compared) for pair in pairs for name in pair]
     for section in ("open_book", "summaries"):
-        named += [(f"{section}.models", name) for name in getattr(setup, section).models]
-    for where, name in named:
-        if name not in known:
+        named += [(f"{section}.models", name, known) for name in getattr(setup, section).models]
+    for where, name, expected in named:
+        if name not in expected:
             raise UserError(
                 f"There is no model '{name}' to ask.",
                 where=where,
-                expected=", ".join(sorted(known)),
+                expected=", ".join(sorted(expected)),
                 found=name,
             )
     _check_comparisons(pairs)

@@ -12,11 +12,17 @@ If all values are equal, the design effect is taken as 1, near what a single oth
 With a single document each question is its own cluster: the interval then speaks of that document's
 questions only, and `clusters` is 1.
 
+Where an arm is trained with several seeds, grades are means over its models, and the variance of
+training (that between their accuracies, over their number) is added to that of questions: the law
+of total variance, by which the variance of a mean is that of its conditional mean plus the mean of
+its conditional variance. The degrees of freedom are Satterthwaite's. What seeds do to single
+questions is in both parts, so the sum is slightly too large, which two seeds need.
+
 Ratios have intervals by resampling documents (`bootstrap_interval`). A ratio is a function of sums
 over questions, so ten thousand resamples are one matrix product. The plain percentile interval is
 too narrow with few documents; its levels are widened as in Hesterberg (2015), which makes a mean's
 as wide as Student's t. The coverage of all these in simulated studies is in LOG.md
-(`benchmarks/coverage.py`).
+(`benchmarks/coverage.py`, `benchmarks/seeds.py`).
 """
 
 from __future__ import annotations
@@ -40,10 +46,24 @@ RESAMPLES = 10_000
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
+class TrainingVariance(NamedTuple):
+    """The variance of the mean accuracy of an arm's models between seeds."""
+
+    variance: float
+    degrees: int
+
+    @classmethod
+    def of(cls, accuracies: Sequence[float]) -> TrainingVariance:
+        """Estimate it from the accuracy of each model, of two or more."""
+        models = len(accuracies)
+        return cls(float(np.var(accuracies, ddof=1)) / models, models - 1)
+
+
 class _Sample(NamedTuple):
     mean: float
     effective_n: float
     degrees: float
+    error: float  # the standard error of the mean
 
 
 class _Paired(NamedTuple):
@@ -53,13 +73,22 @@ class _Paired(NamedTuple):
     degrees: float
 
 
-def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval:
-    """Compute the mean of values between 0 and 1 (right or wrong, or a grade) and its interval."""
+def mean_interval(
+    values: Sequence[float], clusters: Sequence[str], training: Sequence[TrainingVariance] = ()
+) -> Interval:
+    """Compute the mean of values between 0 and 1 (right or wrong, or a grade) and its interval.
+
+    `training` is the variance of an arm whose values are means over its models.
+    """
     sample, n = _sample(_numbers(values, 0, 1), clusters), len(values)
     if sample.degrees == 0:
         return Interval(sample.mean, 0.0, 1.0, n, 1)
-    t = _quantile(sample.degrees, (1 + CONFIDENCE) / 2)
-    mean, size = sample.mean, sample.effective_n
+    mean, size, degrees = sample.mean, sample.effective_n, sample.degrees
+    own = mean * (1 - mean) / size
+    if own > 0:
+        total, degrees = _total(own, degrees, training)
+        size *= own / total
+    t = _quantile(degrees, (1 + CONFIDENCE) / 2)
     centre = (mean + t * t / (2 * size)) / (1 + t * t / size)
     half = t * math.sqrt(mean * (1 - mean) / size + (t / (2 * size)) ** 2) / (1 + t * t / size)
     # Rounding must not leave the mean outside where all are right or all wrong.
@@ -67,9 +96,22 @@ def mean_interval(values: Sequence[float], clusters: Sequence[str]) -> Interval:
     return Interval(mean, low, high, n, len(set(clusters)))
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Interval:
-    """Compute the mean of a - b over the same questions, and its interval."""
-    paired, n = _paired(a, b, clusters), len(a)
+def mean_error(values: Sequence[float], clusters: Sequence[str]) -> float:
+    """Compute the standard error of a mean over questions, clustered by document."""
+    return _sample(np.asarray(values, dtype=np.float64), clusters).error
+
+
+def paired_difference(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    training: Sequence[TrainingVariance] = (),
+) -> Interval:
+    """Compute the mean of a - b over the same questions, and its interval.
+
+    `training` are the variances of those of the two whose values are means over several models.
+    """
+    paired, n = _paired(a, b, clusters, training), len(a)
     if paired.degrees == 0:
         return Interval(paired.mean, -1.0, 1.0, n, 1)
     half = _quantile(paired.degrees, (1 + CONFIDENCE) / 2) * paired.error
@@ -77,16 +119,24 @@ def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence
     return Interval(paired.mean, low, high, n, len(set(clusters)))
 
 
-def paired_p(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> float:
+def paired_p(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    training: Sequence[TrainingVariance] = (),
+) -> float:
     """Compute the two-sided p that the mean of a - b is zero, by inverting its interval."""
-    paired = _paired(a, b, clusters)
+    paired = _paired(a, b, clusters, training)
     if paired.degrees == 0:
         return 1.0
     return 2 * float(stdtr(paired.degrees, -abs(paired.centre) / paired.error))
 
 
 def minimum_detectable_difference(
-    a: Sequence[float], b: Sequence[float], clusters: Sequence[str]
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    training: Sequence[TrainingVariance] = (),
 ) -> float | None:
     """Estimate the true difference that a study like this one finds in about three of four tries.
 
@@ -94,7 +144,7 @@ def minimum_detectable_difference(
     comparisons; None for a single question. With few documents the estimate itself is rough: it
     aims at a power of 80%, and reaches 60 to 80% in simulations.
     """
-    paired = _paired(a, b, clusters)
+    paired = _paired(a, b, clusters, training)
     if paired.degrees == 0:
         return None
     quantiles = [_quantile(paired.degrees, level) for level in ((1 + CONFIDENCE) / 2, POWER)]
@@ -123,15 +173,34 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _paired(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> _Paired:
+def _paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[str],
+    training: Sequence[TrainingVariance],
+) -> _Paired:
     """Return the mean difference, and center and error after one pseudo-pair on either side."""
     differences = _numbers(a, 0, 1) - _numbers(b, 0, 1)
     sample = _sample(differences, clusters)
     size = sample.effective_n + PSEUDO_PAIRS
     centre = sample.mean * sample.effective_n / size
     square = (float(np.mean(differences**2)) * sample.effective_n + PSEUDO_PAIRS) / size
-    error = math.sqrt((square - centre**2) / size)
-    return _Paired(sample.mean, centre, error, sample.degrees)
+    variance, degrees = (square - centre**2) / size, sample.degrees
+    if degrees:
+        kept = (sample.effective_n / size) ** 2  # pseudo-pairs shrink the center
+        variance, degrees = _total(
+            variance, degrees, [each._replace(variance=kept * each.variance) for each in training]
+        )
+    return _Paired(sample.mean, centre, math.sqrt(variance), degrees)
+
+
+def _total(
+    variance: float, degrees: float, training: Sequence[TrainingVariance]
+) -> tuple[float, float]:
+    """Add the variances of training to a positive one; return Satterthwaite's degrees, too."""
+    parts = [(variance, degrees), *training]
+    total = sum(part for part, _ in parts)
+    return total, total**2 / sum(part**2 / own for part, own in parts)
 
 
 def _sample(values: NDArray[np.float64], clusters: Sequence[str]) -> _Sample:
@@ -139,17 +208,18 @@ def _sample(values: NDArray[np.float64], clusters: Sequence[str]) -> _Sample:
     member, mean = _members(clusters), float(values.mean())
     sizes = np.bincount(member)
     if n == 1:
-        return _Sample(mean, 1.0, 0)
+        return _Sample(mean, 1.0, 0, 0.0)
     # Documents of one size would count in full; the larger some are, the fewer they are in effect.
     effective_clusters = n**2 / float((sizes**2).sum())
     degrees = max(1.0, effective_clusters - 1)
     independent = float(((values - mean) ** 2).sum()) / (n - 1) / n
     if (values == values[0]).all():
-        return _Sample(mean, n, degrees)
+        return _Sample(mean, n, degrees, 0.0)
     # A cluster pulls the mean towards itself; 1 - its share undoes that (CR2 for a mean).
     sums = np.bincount(member, values - mean)
     clustered = float((sums**2 / (1 - sizes / n)).sum()) / n**2
-    return _Sample(mean, n / max(LEAST_DESIGN_EFFECT, clustered / independent), degrees)
+    effect = max(LEAST_DESIGN_EFFECT, clustered / independent)
+    return _Sample(mean, n / effect, degrees, math.sqrt(independent * effect))
 
 
 def _numbers(values: Sequence[float], low: float, high: float) -> NDArray[np.float64]:

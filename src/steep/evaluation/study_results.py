@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.evaluation.contamination_results import ContaminationResult
+from steep.evaluation.judged_results import Agreement, JudgedAnswersResult
 from steep.evaluation.results import (
     AnswersResult,
     Environment,
@@ -119,20 +120,6 @@ class OpenBookResult(MethodResult):
 
 
 # Summaries.
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Agreement of the judge with our labels on one yes-or-no question.
-
-    Attributes:
-        table: Counts of (our label, verdict of the judge): "yes yes", "yes no", "no yes", "no no".
-    """
-
-    n: int  # claims that have both verdicts
-    accuracy: Interval | None  # the share of equal verdicts; None without claims
-    kappa: Interval | None  # Cohen's kappa; None if both always have the same single value
-    table: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +336,7 @@ RESULTS: Mapping[str, type[MethodResult]] = {
     "likelihood": LikelihoodResult,
     "answers": AnswersResult,
     "short_answers": ShortAnswersResult,
+    "judged_answers": JudgedAnswersResult,
     "open_book": OpenBookResult,
     "summaries": SummariesResult,
     "general_text": GeneralTextResult,

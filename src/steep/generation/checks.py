@@ -93,7 +93,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
             "model, and cannot be read whole.",
             where=where,
             found=some_of(beyond, SHOWN_NAMES),
-            hint="set documents.split_words, so that long documents are read in parts "
+            hint="set documents.split_tokens, so that long documents are read in parts "
             "(steep status --failed shows the endpoint's errors); all others are done",
         )
     if manifest["mostly_empty"]:

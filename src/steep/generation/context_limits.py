@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from steep.core.errors import UserError
 from steep.core.formatting import some_of
+from steep.core.token_counts import approximate_tokens
+from steep.documents.config import LEAST_SPLIT_TOKENS
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.setup import answer_limit, base_urls
+from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN
 
 CHARACTERS_PER_TOKEN = 3  # low for most languages, which leaves some for the instructions
-CHARACTERS_PER_WORD = 8  # likewise high
 SHOWN_NAMES = 5
 ANSWER_S = 5.0  # for a list of models, which is optional
 LEAST_CONTEXT_TOKENS = 4096  # hardly any server has less
@@ -49,24 +51,35 @@ def check_context(documents: Sequence[Document], settings: GenerateConfig) -> No
             expected=f"at most about {fits:,} characters (generate.context_tokens "
             f"{settings.context_tokens:,} less {answer_limit(settings):,} of an answer)",
             found=f"{len(longest.text):,} characters",
-            hint=f"set documents.split_words to {_words(fits)} or less",
+            hint=f"set documents.split_tokens to {_split_tokens(fits)} or less",
         )
 
 
 def context_warnings(
     documents: Sequence[Document], settings: GenerateConfig, *, ask: bool = True
 ) -> Iterator[str]:
-    """Yield warnings about long documents if no context is configured.
+    """Yield warnings about documents beyond the context of the model, and about very long ones.
 
     With `ask`, endpoints are asked for the context of an unlisted model, if a document may exceed
     `LEAST_CONTEXT_TOKENS`. An endpoint that does not answer within `ANSWER_S` is ignored.
     """
-    if settings.context_tokens is not None or not (documents and base_urls(settings)):
+    if not (documents and base_urls(settings)):
         return  # a model in this process knows its context, and skips what exceeds it
     by_length = sorted(documents, key=lambda document: -len(document.text))
-    characters = len(by_length[0].text)
-    may_exceed = characters / CHARACTERS_PER_TOKEN + answer_limit(settings) > LEAST_CONTEXT_TOKENS
-    window = _window(settings, ask and may_exceed)
+    window = settings.context_tokens
+    if window is None:
+        characters = len(by_length[0].text)
+        tokens = characters / CHARACTERS_PER_TOKEN + answer_limit(settings)
+        window = _window(settings, ask and tokens > LEAST_CONTEXT_TOKENS)
+        yield from _beyond(window, by_length, settings)
+    if window is not None:
+        yield from _very_long(by_length, _fitting(settings, window))
+
+
+def _beyond(
+    window: int | None, by_length: Sequence[Document], settings: GenerateConfig
+) -> Iterator[str]:
+    """Yield a warning about documents beyond a context that is not configured, or not known."""
     fits = LARGE_CHARACTERS if window is None else _fitting(settings, window)
     if window is not None and fits <= 0:
         yield (
@@ -78,18 +91,32 @@ def context_warnings(
         return
     context, hint = (
         "model, whose context is not known",
-        "Set generate.context_tokens to have this checked, or documents.split_words",
+        "Set generate.context_tokens to have this checked, or documents.split_tokens",
     )
     if window is not None:
         context = f"context of this model, {window:,} tokens"
         hint = (
-            f"Set documents.split_words to {_words(fits)} or less, or generate.context_tokens if "
-            "the context is another"
+            f"Set documents.split_tokens to {_split_tokens(fits)} or less, or "
+            "generate.context_tokens if the context is another"
         )
     yield (
-        f"{len(too_long):,} of {len(documents):,} documents may be too long for the {context}: "
-        f"{some_of(too_long, SHOWN_NAMES)}. The longest has {characters:,} characters. {hint}"
+        f"{len(too_long):,} of {len(by_length):,} documents may be too long for the {context}: "
+        f"{some_of(too_long, SHOWN_NAMES)}. The longest has {len(by_length[0].text):,} "
+        f"characters. {hint}"
     )
+
+
+def _very_long(by_length: Sequence[Document], fits: int) -> Iterator[str]:
+    """Yield a warning about documents that fit, but make every prompt very long."""
+    found = [each for each in by_length if LARGE_CHARACTERS < len(each.text) <= fits]
+    if found:
+        tokens = approximate_tokens(found[0].text)
+        yield (
+            f"{len(found):,} of {len(by_length):,} documents are very long: "
+            f"{some_of([each.id for each in found], SHOWN_NAMES)}. Every call about one of them "
+            f"reads all of it, up to about {tokens:,} tokens. documents.split_tokens splits them "
+            "(docs/documents.md)"
+        )
 
 
 def _fitting(settings: GenerateConfig, context_tokens: int) -> int:
@@ -97,8 +124,9 @@ def _fitting(settings: GenerateConfig, context_tokens: int) -> int:
     return (context_tokens - answer_limit(settings)) * CHARACTERS_PER_TOKEN
 
 
-def _words(characters: int) -> int:
-    return max(50, characters // CHARACTERS_PER_WORD)
+def _split_tokens(characters: int) -> int:
+    """Return the tokens of parts that fit with any tokenizer of the generator."""
+    return max(LEAST_SPLIT_TOKENS, int(characters / MOST_CHARACTERS_PER_TOKEN))
 
 
 def _window(settings: GenerateConfig, ask: bool) -> int | None:

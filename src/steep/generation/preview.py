@@ -179,7 +179,7 @@ def _previewed(
         step=call.stage,
         subset=call.subset,
         document_id=document.id,
-        title=document.title,
+        title=document.full_title,
         document=text[:DOCUMENT_CHARACTERS] + " ..." * (len(text) > DOCUMENT_CHARACTERS),
         tail=prompt.rpartition(text)[2].strip() or prompt,
         call_id=call.id,

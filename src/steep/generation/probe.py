@@ -115,7 +115,7 @@ def announce(
         cost,
     )
     for document in chosen:
-        log.info("  %s, %d characters: %s", document.id, len(document.text), document.title)
+        log.info("  %s, %d characters: %s", document.id, len(document.text), document.full_title)
 
 
 def _most_usd(

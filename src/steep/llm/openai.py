@@ -222,7 +222,7 @@ class OpenAIClient:
                 f"it reports {answer.usage.prompt_tokens:,} tokens for a prompt of some "
                 f"{size / USUAL_BYTES_PER_TOKEN:,.0f}, so it seems to truncate prompts silently; "
                 "raise the context that the server gives the model (num_ctx in Ollama, --ctx-size "
-                "in llama.cpp), or set documents.split_words",
+                "in llama.cpp), or set documents.split_tokens",
             )
 
     def _log_once(self, topic: str, text: str, level: int = logging.WARNING) -> None:

@@ -9,7 +9,7 @@ meet the publication's demands (appendix D).
 The publication does not give its sampling, the number of strategies, repetitions, or the length of
 its chunks. Temperature 0.7, top-p 0.95 and 4,096 tokens are those of SMT's rerun (arXiv 2603.23562,
 appendix B), adopted here. The number of strategies is asked for in the prompt, so that a plan knows
-it. Documents are read whole; `documents.split_words` splits long ones.
+it. Documents are read whole; `documents.split_tokens` splits long ones.
 """
 
 from __future__ import annotations

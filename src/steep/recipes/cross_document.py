@@ -87,9 +87,9 @@ class _Links:
             others = self.partners[second.document_id]
             own = (each for each in others if self._leads_on(each, document))
             if (third := next(own, None)) is not None:
-                titles = [self.documents[each.document_id].title for each in (second, third)]
+                titles = [self.documents[each.document_id].full_title for each in (second, third)]
                 chain = (
-                    f'From "{document.title}" to "{titles[0]}": {", ".join(second.shared)}\n'
+                    f'From "{document.full_title}" to "{titles[0]}": {", ".join(second.shared)}\n'
                     f'From "{titles[0]}" to "{titles[1]}": {", ".join(third.shared)}'
                 )
                 values = {"second": self._shown(second), "third": self._shown(third)}

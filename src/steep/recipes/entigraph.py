@@ -177,7 +177,7 @@ class _CallBuilder:
         language = foreign_language(document)
         style = f"entigraph/{options.prompt}"
         shown = prompt_text(f"{style}/document.md").format(
-            heading=document.heading, title=document.title, text=document.text
+            heading=document.heading, title=document.full_title, text=document.text
         )
         task = prompts.task(task_name, language)
         if options.prompt_order == "paper":

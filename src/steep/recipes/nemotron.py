@@ -7,12 +7,12 @@ rewritten: as an encyclopedia has it (`wikipedia`), condensed (`distill`), as a 
 fails a filter is counted under its reason: `too-long`, `lead-in-missing`, `below-minimum`,
 `no-bullets`, `no-questions`.
 
-Differences from the published code: tokens are approximate (see `lengths.py`); segments are cut
-evenly at paragraphs and sentences, where the published ones drop lines that are too long; filters
-see single segments, as their texts are not joined again; `wikipedia` reads documents from 30
-tokens on, not 5, as shorter answers would be rejected anyway; questions are appended to the segment
-with the heading of its document. All styles are written about all documents: the published choice
-by quality is for web pages. The prompts are written anew, so the lead-ins are others, too.
+Differences from the published code: tokens are approximate (`core/token_counts.py`); segments are
+cut evenly at paragraphs and sentences, where the published ones drop lines that are too long;
+filters see single segments, as their texts are not joined again; `wikipedia` reads documents from
+30 tokens on, not 5, as shorter answers would be rejected anyway; questions are appended to the
+segment with the heading of its document. All styles are written about all documents: the published
+choice by quality is for web pages. The prompts are written anew, so the lead-ins are others, too.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pydantic import Field
 
 from steep.core.calls import Call
 from steep.core.ids import derive_seed
+from steep.core.token_counts import approximate_tokens
 from steep.core.words import count_words
 from steep.documents.document import Document
 from steep.documents.split import split_document
-from steep.recipes.lengths import approximate_tokens
 from steep.recipes.parsing import items_of, questions_of, written
 from steep.recipes.prompt_files import prompt_text
 from steep.recipes.prompted import Prompted, PromptSubject

@@ -37,8 +37,8 @@ def filled(
     """Return the messages of a prompt about a document.
 
     The text before a line `---`, if there is one, is the system message. `{document}` stands for
-    the document with its title, author and year, `{title}` for its title alone; other braces are
-    left as they are. The document is a message part of its own: the ledger stores it once, and
+    the document with its full title, author and year, `{title}` for that title alone; other braces
+    are left as they are. The document is a message part of its own: the ledger stores it once, and
     endpoints that read it at the beginning of many prompts keep it. If `language` is given, the
     answer is asked for in it. `values` are filled in after the document, each for its name in
     braces; the part that holds them is the last one, and all before it is the same for all values.
@@ -50,7 +50,7 @@ def filled(
     task, varying = _split_at_values(after, values)
     if language:
         varying += language_demand(language)
-    text = {"title": document.title, **values}
+    text = {"title": document.full_title, **values}
     parts = (
         _replaced(before, text),
         _shown(document) if shown else "",

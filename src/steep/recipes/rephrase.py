@@ -4,7 +4,7 @@ Three fixed prompts, *easy*, *medium* and *hard*, sampled again and again at tem
 more styles are offered: *qa*, the fourth of WRAP (Maini et al. 2024, arXiv 2401.16380), a
 conversation of questions and answers; and *single*, one plain prompt alone, the Rephrase row of SPA
 (arXiv 2603.22213). The prompts are written for Steep. WRAP's temperature is not published, and it
-rephrases chunks of some 300 tokens: set `documents.split_words` for that.
+rephrases chunks of some 300 tokens: set `documents.split_tokens` for that.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from steep.core.formatting import UNKNOWN, bounds, count, decimal, interval, percent, points
+from steep.evaluation.results import StandardErrors
 from steep.report.charts import bar_cell
 from steep.report.html import Html, el
 from steep.report.results import estimate
@@ -147,6 +148,17 @@ def points_cell(row: Any, without: str = UNKNOWN) -> Cell:
     if (found := estimate(row)) is None:
         return without
     return Stacked(points(found.value), interval(found.low, found.high, signed=True))
+
+
+ERRORS_HEADING = ("standard errors", "points: questions, training")
+
+
+def errors_cell(errors: StandardErrors | None) -> str:
+    """Return both standard errors in percentage points."""
+    if errors is None:
+        return UNKNOWN
+    training = UNKNOWN if errors.training is None else points(errors.training, sign=False)
+    return f"{points(errors.questions, sign=False)}, {training}"
 
 
 def value_cell(row: Any, decimals: int, without: str = UNKNOWN, *, signed: bool = False) -> Cell:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from steep.core.formatting import MINUS, interval, p_value, percent, plural, points, some_of
 from steep.evaluation.results import (
     AnswersResult,
+    ArmScore,
     Comparison,
     LikelihoodResult,
     ModelComparison,
@@ -14,13 +15,16 @@ from steep.evaluation.results import (
 )
 from steep.evaluation.study_results import TaskDifference
 from steep.report.blocks import (
+    ERRORS_HEADING,
     Block,
     Cell,
+    Column,
     Figure,
     Model,
     Part,
     Series,
     Table,
+    errors_cell,
     points_cell,
     share_cell,
     table,
@@ -45,14 +49,14 @@ def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -
 def scores_part(heading: str, found: ModelComparison) -> Part:
     """Return the tables of accuracies and of their differences."""
     differences = [difference_table(found)] if found.pairs else []
-    return Part(heading, [accuracy_table(found), *differences])
+    return Part(heading, [accuracy_table(found), arm_table(found), *differences])
 
 
 def comparison(found: ModelComparison, measure: str) -> list[Block]:
-    """Return conclusions, table and chart of all paired differences."""
-    box = conclusions(found, measure)
+    """Return the arms with several seeds; conclusions, table and chart of paired differences."""
+    arms, box = arm_table(found), conclusions(found, measure)
     if not found.pairs:
-        return [box]
+        return [arms, box]
     caption = (
         "Paired differences in percentage points, with 95% intervals. Above zero, the first model "
         "is better; an interval that includes zero leaves the question open."
@@ -60,7 +64,7 @@ def comparison(found: ModelComparison, measure: str) -> list[Block]:
     if kinds(found):
         caption += " Comparisons by kind are not corrected for multiple testing."
     chart = Figure(caption, lambda series: difference_chart(series, found))
-    return [box, Part("Paired differences", [difference_table(found), chart])]
+    return [arms, box, Part("Paired differences", [difference_table(found), chart])]
 
 
 def _group(
@@ -128,6 +132,24 @@ def accuracy_table(found: ModelComparison) -> Table:
     return Table(["model", *headings], rows, caption)
 
 
+def arm_table(found: ModelComparison) -> Table | None:
+    """Return the table of arms with several seeds; None without any."""
+    if not found.arms:
+        return None
+    columns: tuple[Column[ArmScore], ...] = (
+        ("arm", lambda arm: Model(arm.name)),
+        ("models", lambda arm: len(arm.by_model)),
+        (("mean accuracy", "95% interval"), share_cell),
+        (ERRORS_HEADING, lambda arm: errors_cell(arm.errors)),
+        ("each", lambda arm: ", ".join(map(percent, arm.by_model.values()))),
+    )
+    caption = (
+        "Arms as the means of their models, one per seed. Intervals and tests include the variance "
+        "of training, with degrees of freedom by Satterthwaite."
+    )
+    return table(found.arms, columns, caption)
+
+
 def _accuracy_cell(found: ModelComparison, model: ModelScore, kind: str | None) -> Cell:
     without = "not evaluated" if estimate(model) else "none parsed"
     return share_cell(of_kind(model, kind), without, show_n=common_n(found, kind) is None)
@@ -162,6 +184,14 @@ def difference_table(found: ModelComparison) -> Table:
         else f"Minimum detectable difference: about {points(smallest, sign=False)} points. A study "
         "of this size often misses smaller true differences."
     )
+    if any(pair.errors and pair.errors.training is None for pair in found.pairs):
+        note += (
+            " The variance of training is unknown for arms with one seed (train.seeds): intervals "
+            "hold for these models, not for other trainings."
+        )
+    errors: tuple[Column[Comparison], ...] = (
+        (ERRORS_HEADING, lambda pair: errors_cell(pair.errors)),
+    )
     note += f" {_family(found)}"
     return table(
         found.pairs,
@@ -170,6 +200,7 @@ def difference_table(found: ModelComparison) -> Table:
             ("verdict", verdict),
             ("n", lambda pair: pair.n),
             (("difference", "points, 95% interval"), points_cell),
+            *(errors if found.arms else ()),
             (("p", "clustered"), lambda pair: p_value(pair.p)),
             (
                 ("p", "Holm-corrected"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from steep.evaluation.contamination_results import ContaminationResult
+from steep.evaluation.judged_results import JudgedAnswersResult
 from steep.evaluation.results import (
     AnswersResult,
     Environment,
@@ -50,6 +51,7 @@ class ResultTables:
     likelihood: LikelihoodResult | None = None
     answers: AnswersResult | None = None
     short_answers: ShortAnswersResult | None = None
+    judged_answers: JudgedAnswersResult | None = None
     open_book: OpenBookResult | None = None
     summaries: SummariesResult | None = None
     general_text: GeneralTextResult | None = None

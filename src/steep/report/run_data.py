@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import TypeAdapter
 
-from steep.core.arms import SourceUse, recipes_read
+from steep.core.arms import SourceUse, arm_of, recipes_read
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
@@ -221,7 +221,8 @@ class ReportData:
 
     def reads(self, arm: str) -> Sequence[str]:
         """Return the recipes that an arm is trained on."""
-        return recipes_read((self.setting("train", "arms") or {}).get(arm) or ())
+        arms = self.setting("train", "arms") or {}
+        return recipes_read(arms.get(arm_of(arm, arms)) or ())
 
     @property
     def series(self) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """Chunks of documents, which are searched and shown before a question.
 
 A chunk is exactly `document.text[start:end]`. It is embedded, ranked and shown under the title,
-author and year of its document, as in the paper (appendix F). These lines do not count towards the
-chunk size.
+author and year of its document, as in the paper (appendix F), with the titles of the sections that
+it stands in. These lines do not count towards the chunk size. Documents that are split for the
+generator are cut whole, so that chunks do not depend on its parts.
 
 A text is cut at its paragraphs; where these are too long, at lines, then words, then characters.
 The cuts are those of LangChain's RecursiveCharacterTextSplitter with its default separators,
@@ -19,7 +20,9 @@ from typing import NamedTuple
 
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
-from steep.documents.document import Document
+from steep.documents.document import TITLE_SEPARATOR, Document
+from steep.documents.split import whole_documents
+from steep.documents.structure import path_of, sections_of
 
 SEPARATORS = ("\n\n", "\n", " ")  # where none of them is left, a text is cut at any character
 
@@ -29,7 +32,7 @@ class Chunk:
     """A piece of a document.
 
     `document_id` is that of the whole document, as in questions; `start` and `end` are places in
-    the text of the document, or of the part, that the id begins with.
+    its text.
     """
 
     id: str
@@ -58,7 +61,8 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
     Raises:
         UserError: The documents have no text, or `chunk_size` is less than 1.
     """
-    chunks = [chunk for document in documents for chunk in _cut(document, chunk_size)]
+    wholes = whole_documents(documents)
+    chunks = [chunk for document in wholes.values() for chunk in _cut(document, chunk_size)]
     if not chunks:
         raise UserError(
             "There is no text to search.",
@@ -66,13 +70,17 @@ def cut_documents(documents: Sequence[Document], chunk_size: int) -> Chunking:
             found=f"{len(documents)} documents, all of them blank" if documents else "no document",
         )
     filled = {chunk.document_id for chunk in chunks}
-    blank = dict.fromkeys(each.whole_id for each in documents if each.whole_id not in filled)
-    return Chunking(tuple(chunks), tuple(blank))
+    return Chunking(tuple(chunks), tuple(each for each in wholes if each not in filled))
 
 
-def heading_of(document: Document) -> str:
-    """Return lines with the title, and with author and year where they are known."""
-    lines = [f"Title: {document.title}"]
+def heading_of(document: Document, titles: Sequence[str] = ()) -> str:
+    """Return lines with the full title, and with author and year where they are known.
+
+    Args:
+        document: The document, or a part of it.
+        titles: Of sections within its text, the highest first.
+    """
+    lines = [f"Title: {TITLE_SEPARATOR.join([document.full_title, *titles])}"]
     if document.author_name:
         lines.append(f"Author: {document.author_name}")
     if document.year:
@@ -86,15 +94,15 @@ def hash_of(chunks: Sequence[Chunk]) -> str:
 
 
 def _cut(document: Document, chunk_size: int) -> list[Chunk]:
-    heading = heading_of(document)
+    sections = sections_of(document.text, document.title)
     return [
         Chunk(
             id=f"{document.id}:{start}-{end}",
-            document_id=document.whole_id,
+            document_id=document.id,
             start=start,
             end=end,
             text=document.text[start:end],
-            heading=heading,
+            heading=heading_of(document, path_of(sections, start, end)),
         )
         for start, end in split_text(document.text, chunk_size)
     ]

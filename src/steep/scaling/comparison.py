@@ -23,7 +23,7 @@ def compare_recipes(
 ) -> MetricComparison:
     """Compare recipes by one metric. A recipe with missing models has no gains.
 
-    Intervals resample documents and the deviations of models, as in a scaling study.
+    Intervals are over documents and seeds, as in a scaling study.
 
     Args:
         metric: Its name.

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from steep.core.files import read_json, write_json
-from steep.evaluation.results import AtMost, Environment, as_json
+from steep.evaluation.results import AtMost, Environment, StandardErrors, as_json
 from steep.scaling.config import POINTER_NAME
 
 STAGE, RESULT_NAME = "scale", "study.json"
@@ -18,11 +18,12 @@ RETRIEVAL = "retrieval"  # the name of the base model with retrieved texts
 
 @dataclass(frozen=True, kw_only=True)
 class Bounded:
-    """A value with its interval."""
+    """A value with its interval; accuracies and their differences also have standard errors."""
 
     value: AtMost
     low: AtMost
     high: AtMost
+    errors: StandardErrors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ as the other arms, which shows what repetition alone gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,16 @@ from steep.core.errors import UserError
 from steep.evaluation.compare import Grade
 from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
+from steep.evaluation.results import Interval, StandardErrors
+from steep.evaluation.statistics import (
+    TrainingVariance,
+    mean_error,
+    mean_interval,
+    paired_difference,
+)
 from steep.scaling.config import ScaleConfig
 from steep.scaling.curve import AccuracyCurve, Numbers
-from steep.scaling.fits import RESAMPLES, fit_curve, no_fit
+from steep.scaling.fits import fit_curve, no_fit
 from steep.scaling.results import (
     RETRIEVAL,
     ArmCurve,
@@ -141,24 +149,33 @@ class ModelGrades:
         return AccuracyCurve([point.tokens for point in points], grades, self.documents)
 
     def mean(self, models: Sequence[str]) -> Bounded:
-        """Return the mean of some models, with its interval."""
-        return self._bounded(self.of(models), None)
+        """Return the mean of the models of an arm, with its interval over documents and seeds."""
+        values = self.of(models).mean(axis=0).tolist()
+        found = mean_interval(values, self.documents, self._training(models))
+        return _bounded(found, self._errors(values, models))
 
     def difference(self, a: Sequence[str], b: Sequence[str]) -> Bounded:
         """Return the mean of models `a` minus that of models `b`, with its interval."""
-        return self._bounded(self.of(a), self.of(b))
+        first, second = (self.of(models).mean(axis=0) for models in (a, b))
+        training = [*self._training(a), *self._training(b)]
+        found = paired_difference(first.tolist(), second.tolist(), self.documents, training)
+        return _bounded(found, self._errors((first - second).tolist(), a, b))
 
-    def _bounded(self, a: Numbers, b: Numbers | None) -> Bounded:
-        parts = [a] if b is None else [a, b]
-        sizes = [number for number, part in enumerate(parts) for _ in part]
-        curve = AccuracyCurve(sizes, np.concatenate(parts), self.documents)
-        signs = np.array([1.0, -1.0][: len(parts)])
-        value = curve.means @ signs
-        low, high = (0.0 if b is None else -1.0), 1.0
-        if curve.enough_documents:
-            drawn = curve.resampled_means(RESAMPLES, 0) @ signs
-            low, high = np.quantile(drawn, curve.levels)
-        return Bounded(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
+    def _training(self, models: Sequence[str]) -> list[TrainingVariance]:
+        several = len(models) > 1
+        return [TrainingVariance.of(self.of(models).mean(axis=1).tolist())] if several else []
+
+    def _errors(self, values: Sequence[float], *arms: Sequence[str]) -> StandardErrors:
+        known = all(len(models) > 1 or {*models} <= {BASE, RETRIEVAL} for models in arms)
+        variance = sum(each.variance for models in arms for each in self._training(models))
+        return StandardErrors(
+            questions=mean_error(values, self.documents),
+            training=math.sqrt(variance) if known else None,
+        )
+
+
+def _bounded(found: Interval, errors: StandardErrors) -> Bounded:
+    return Bounded(value=found.mean, low=found.low, high=found.high, errors=errors)
 
 
 def metric_study(

@@ -18,6 +18,7 @@ from pathlib import Path
 from steep.config import Config
 from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
+from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
 from steep.evaluation.setup import STAGE as EVALUATE
 from steep.scaling.comparison_results import POINTER_NAME as COMPARISON_POINTER
 from steep.scaling.comparison_results import STAGE as COMPARE
@@ -71,6 +72,9 @@ def find_leftovers(config: Config, project: Project) -> Leftovers:
                 Leftover(each, 0, "a checkpoint of a finished training")
                 for each in sorted(path.glob("checkpoint-*"))
             ]
+    if (extracted := project.store / EXTRACTED).is_dir():
+        reason = "texts of PDF, Office and web files, which are read again when needed"
+        found.append(Leftover(extracted, 0, reason))
     sized = [Leftover(each.path, _size(each.path), each.reason) for each in found]
     free = [each for each in sized if not _is_held(each.path)]
     return Leftovers(tuple(sorted(free, key=lambda each: -each.bytes)), kept_stages)
@@ -94,7 +98,7 @@ def _current(config: Config, project: Project) -> tuple[set[str], tuple[str, ...
     found = look(config, project)
     if len(found.reached) < MADE.index("train"):
         return found.seen, MADE[len(found.reached) :]
-    unnamed = instruct.arms_of(config) and len(found.trained) < len(config.train.arms)
+    unnamed = instruct.models_of(config) and len(found.trained) < len(config.train.models)
     return found.seen, ("instruct",) if unnamed else ()
 
 

@@ -37,7 +37,7 @@ from steep.stages.scale import FinishedPoint
 from steep.stages.scale_result import finished_points, graded_by_metric
 from steep.tokens.build import SUBSET_NAME, is_held_out
 
-VERSION = 2
+VERSION = 3
 PAGE_NAME = "comparison.html"  # in the run's directory
 
 

@@ -29,8 +29,9 @@ POINTER_NAME = "evaluated.json"  # in the run's directory: the name of its lates
 
 def setup_of(config: Config, project: Project) -> EvaluationSetup:
     """Return what an evaluation takes of a configuration."""
-    arms = config.train.reads
-    tuned = {f"{arm}{instruct.SUFFIX}": arms[arm] for arm in instruct.arms_of(config)}
+    reads = config.train.reads
+    arms = {name: reads[model.arm] for name, model in config.train.models.items()}
+    tuned = {f"{name}{instruct.SUFFIX}": arms[name] for name in instruct.models_of(config)}
     return EvaluationSetup(
         project=project,
         evaluate=config.evaluate,
@@ -40,6 +41,7 @@ def setup_of(config: Config, project: Project) -> EvaluationSetup:
         base_name=config.train.model,
         base_directory=partial(model_directory, config.train.model, project),
         arms={**arms, **tuned},
+        seeds=_seeds(config),
         tuned=frozenset(tuned),
         replayed=config.tokenize.replay if config.train.replay_rate else None,
         max_cost_usd=config.generate.max_cost_usd,
@@ -47,6 +49,21 @@ def setup_of(config: Config, project: Project) -> EvaluationSetup:
         contamination=config.contamination,
         faithfulness=config.faithfulness,
     )
+
+
+def _seeds(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return the models of each arm, and the tuned ones of each tuned arm."""
+    models = config.train.models
+    found = {
+        arm: tuple(n for n, own in models.items() if own.arm == arm) for arm in config.train.arms
+    }
+    tuned = instruct.models_of(config)
+    suffix = instruct.SUFFIX
+    return found | {
+        f"{arm}{suffix}": tuple(f"{name}{suffix}" for name in names)
+        for arm, names in found.items()
+        if arm in tuned
+    }
 
 
 def texts_of(corpus: Artifact) -> SyntheticTexts:
@@ -127,6 +144,15 @@ def plan_evaluation(config: Config, project: Project) -> EvaluationPlan:
     with tempfile.TemporaryDirectory() as folder, open_ledger(project) as ledger:
         documents = documents_stage.run(config, Project(Path(folder)))
         return plan.plan_evaluation(setup, documents, ledger)
+
+
+def find_rows(config: Config, project: Project) -> list[Artifact]:
+    """Return the artifacts of rows of the run's latest evaluation; none without one."""
+    if not (_pointer(config, project).is_file() or project.finished(STAGE)):
+        return []
+    from steep.evaluation.run import rows_of
+
+    return rows_of(project, _evaluated(config, project))
 
 
 def _evaluated(config: Config, project: Project) -> Artifact:

@@ -201,7 +201,7 @@ def _languages(documents: Sequence[Document]) -> tuple[str, ...]:
 
 def _write_documents(config: Config, project: Project, path: Path) -> None:
     """Write the source documents, whole, in the format that `documents.path` reads."""
-    unsplit = config.documents.model_copy(update={"split_words": None})
+    unsplit = config.documents.model_copy(update={"split_words": None, "split_tokens": None})
     whole = config.model_copy(update={"documents": unsplit})
     write_jsonl(
         path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -42,8 +42,8 @@ class Finished:
         reached: Finished stages before training, in order. The inputs of stages after a missing one
             are unknown.
         shards: As `tokenize.run_all` returns them; none where one is missing.
-        trained: Trained arms, by name.
-        tuned: Those of them that are tuned, by the name of the arm.
+        trained: Trained models, by name.
+        tuned: Those of them that are tuned, by the same name.
     """
 
     seen: set[str]
@@ -88,14 +88,11 @@ def _look(config: Config, looking: ReadOnlyProject, found: Finished) -> None:
     found.reached.append("corpus")
     found.shards = tokenize.run_all(config, looking, passages)
     found.reached.append("tokenize")
-    for arm in config.train.arms:
+    for name in config.train.models:
         with suppress(Unfinished):
-            found.trained[arm] = train.run(config, looking, found.shards, arm)
-    for arm in _tuned(config, found.trained):
-        with suppress(Unfinished):
-            chats = found.shards[tokenize.CHATS]
-            found.tuned[arm] = instruct.run(config, looking, found.trained[arm], chats, arm)
-
-
-def _tuned(config: Config, trained: Iterable[str]) -> list[str]:
-    return [arm for arm in trained if arm in instruct.arms_of(config)]
+            found.trained[name] = train.run(config, looking, found.shards, name)
+    for name in instruct.models_of(config):
+        if name in found.trained:
+            with suppress(Unfinished):
+                chats, trained = found.shards[tokenize.CHATS], found.trained[name]
+                found.tuned[name] = instruct.run(config, looking, trained, chats, name)

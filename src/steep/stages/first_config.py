@@ -16,10 +16,13 @@ from pydantic.fields import FieldInfo
 
 from steep.config import Config
 from steep.config_loading import load_config
+from steep.core.artifacts import Project
 from steep.core.config import Section
 from steep.core.errors import UserError
 from steep.core.files import write_text
 from steep.documents.document import Reading
+from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
+from steep.documents.extraction_cache import cached_extraction
 from steep.documents.hub import is_hub
 from steep.documents.quality import first_record, is_quality
 from steep.documents.reading import read_documents
@@ -80,7 +83,8 @@ def write_first_config(path: Path, documents: Path | str, questions: Path | None
             "There is a configuration already.", where=path, hint="edit it, or name another with -c"
         )
     folder = path.resolve().parent
-    reading = read_documents(documents, exclude=(folder / "runs",))
+    with cached_extraction(Project(folder).store / EXTRACTED):
+        reading = read_documents(documents, exclude=(folder / "runs",))
     questions = questions or _quality_file(documents, reading)
     asked = read_questions(questions, reading.documents) if questions else None
     named = _from(folder, questions) if questions else None

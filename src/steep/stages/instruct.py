@@ -5,15 +5,26 @@ from __future__ import annotations
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project
 from steep.tokens.build import check_chats
+from steep.training.config import InstructConfig
 from steep.training.runs import SUFFIX as SUFFIX
 from steep.training.runs import check_tuning, tune_arm
 
 
-def arms_of(config: Config) -> tuple[str, ...]:
-    """Return the arms that are tuned; none without chats."""
-    if config.instruct.chats is None:
-        return ()
-    return config.instruct.arms or tuple(config.train.arms)
+def models_of(config: Config) -> dict[str, InstructConfig]:
+    """Return the settings of each trained model that is tuned; none without chats.
+
+    The seeds of tuning differ as those of training do.
+    """
+    settings = config.instruct
+    if settings.chats is None:
+        return {}
+    arms = settings.arms or tuple(config.train.arms)
+    first = settings.seed - config.train.seed
+    return {
+        name: settings.model_copy(update={"seed": first + model.seed})
+        for name, model in config.train.models.items()
+        if model.arm in arms
+    }
 
 
 def check(config: Config) -> None:
@@ -23,6 +34,8 @@ def check(config: Config) -> None:
         check_chats(config.instruct.chats, "instruct.chats")
 
 
-def run(config: Config, project: Project, trained: Artifact, shard: Artifact, arm: str) -> Artifact:
-    """Tune one trained arm on the chats of a shard."""
-    return tune_arm(project, config.instruct, trained, shard, arm)
+def run(
+    config: Config, project: Project, trained: Artifact, shard: Artifact, name: str
+) -> Artifact:
+    """Tune one trained model on the chats of a shard."""
+    return tune_arm(project, models_of(config)[name], trained, shard, name)

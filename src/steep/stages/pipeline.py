@@ -46,7 +46,7 @@ class PipelineRun:
 
     @property
     def trained(self) -> dict[str, Artifact]:
-        """All trained models by the names that scores have: arms, and their tuned forms."""
+        """All trained models by the names that scores have, and their tuned forms."""
         tuned = {artifact.manifest["arm"]: artifact for artifact in self.instruct.values()}
         return self.train | tuned
 
@@ -90,14 +90,14 @@ def run(
     result.tokenize = tokenize.run_all(config, project, result.corpus)
     if until == "tokenize":
         return result
-    for arm in config.train.arms:
-        result.train[arm] = train.run(config, project, result.tokenize, arm)
+    for name in config.train.models:
+        result.train[name] = train.run(config, project, result.tokenize, name)
         gc.collect()
     if until == "train":
         return result
-    for arm in instruct.arms_of(config):
+    for name in instruct.models_of(config):
         chats = result.tokenize[tokenize.CHATS]
-        result.instruct[arm] = instruct.run(config, project, result.train[arm], chats, arm)
+        result.instruct[name] = instruct.run(config, project, result.train[name], chats, name)
         gc.collect()
     if until != "instruct":
         _after_training(config, project, result, until)

@@ -130,6 +130,7 @@ class Study:
             open_book=OpenBookConfig(),
             summaries=SummariesConfig(),
             arms={name: self.config.train.reads[arm] for name, arm in arms.items()},
+            seeds={name: (name,) for name in arms},
             tuned=frozenset(),
         )
 

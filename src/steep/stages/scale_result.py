@@ -36,7 +36,7 @@ from steep.stages.scale import FinishedPoint, Study, look_at
 if TYPE_CHECKING:
     from steep.evaluation.methods.common import Graded
 
-VERSION = 2
+VERSION = 3
 PAGE_NAME = "scaling.html"  # in the run's directory
 
 

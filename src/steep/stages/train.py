@@ -11,17 +11,17 @@ from steep.core.artifacts import Artifact, Project
 from steep.llm.model_names import check_libraries, find_model, model_directory
 from steep.training.config import TrainConfig
 from steep.training.models import check_model, check_safetensors
-from steep.training.runs import check_training, train_arm
+from steep.training.runs import check_training, train_model
 
 if TYPE_CHECKING:
     from steep.training.job import TrainingJob
     from steep.training.metrics import StepMetrics
 
 
-def run(config: Config, project: Project, shards: Mapping[str, Artifact], arm: str) -> Artifact:
-    """Train one arm on its shard, and on those that are mixed in."""
+def run(config: Config, project: Project, shards: Mapping[str, Artifact], name: str) -> Artifact:
+    """Train one model on the shard of its arm, and on those that are mixed in."""
     settings, find = config.train, partial(model_directory, project=project)
-    return train_arm(project, settings, shards, arm, find, partial(launch, settings))
+    return train_model(project, settings, shards, name, find, partial(launch, settings))
 
 
 def check(config: Config, project: Project) -> None:

@@ -76,8 +76,8 @@ def forecast(
     listed: dict[SectionName, tuple[RunForecast, ...]] = {
         "train": runs.train(config.train, mixed, texts.of_arm, texts.of_validation)
     }
-    if arms := instruct.arms_of(config):
-        listed["instruct"] = runs.tune(config.instruct, arms, texts.of_chats())
+    if models := instruct.models_of(config):
+        listed["instruct"] = runs.tune(models, texts.of_chats())
     sections, warnings = [], runs.problems
     for name, of_section in listed.items():
         settings = config.train if name == "train" else config.instruct
@@ -111,7 +111,8 @@ def _lister(config: Config, project: Project, plan: Plan | None) -> RunLister:
     if unwritten:
         change.add(VALIDATION)
     shards = {name: shard for name, shard in found.shards.items() if name not in change}
-    trained = {arm: each for arm, each in found.trained.items() if arm in shards}
+    models = config.train.models
+    trained = {name: each for name, each in found.trained.items() if models[name].arm in shards}
     return RunLister(project, shards, trained, found.tuned, problems)
 
 
@@ -167,7 +168,7 @@ class TextTokens:
 
     def _documents(self) -> Range:
         documents = documents_stage.peek(self._config, self._project)
-        return _tokens_of(sum(len(each.text.encode()) for each in documents))
+        return _tokens_of(sum(len(each.own_text.encode()) for each in documents))
 
     def _written(self, recipe: str) -> Range | None:
         """Return the tokens of all texts of a recipe, those that are held out included."""

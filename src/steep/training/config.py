@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from steep.core.arms import recipes_read
+from steep.core.arms import names_by_seed, recipes_read
 from steep.core.config import Section, identity_fields, operational
 
 BASE = "base"  # name of the untrained model in results
@@ -98,6 +98,13 @@ class OptimizationConfig(Section):
         return identity_fields(self.section, self, of=OptimizationConfig)
 
 
+class SeededModel(NamedTuple):
+    """One model of an arm."""
+
+    arm: str
+    seed: int
+
+
 class TrainConfig(OptimizationConfig):
     """Settings of continued pretraining; defaults are those of the paper (appendix D)."""
 
@@ -111,6 +118,12 @@ class TrainConfig(OptimizationConfig):
         {"raw": ("documents",), "entigraph": ("entigraph",)},
         description="name of the trained model: recipes it reads, as a list, or with their shares "
         "of tokens, as {entigraph: 0.7, rephrase/easy: 0.3}; 'documents' is raw text",
+    )
+    seeds: int = operational(
+        1,
+        ge=1,
+        description="models per arm, from train.seed on; with one, the variance of training is "
+        "unknown",
     )
     tokens: int | None = Field(
         1_048_576,  # 32 optimizer steps at the sizes below
@@ -148,6 +161,18 @@ class TrainConfig(OptimizationConfig):
     def reads(self) -> dict[str, tuple[str, ...]]:
         """The recipes that each arm reads, without their parts and shares."""
         return {arm: recipes_read(names) for arm, names in self.arms.items()}
+
+    @property
+    def models(self) -> dict[str, SeededModel]:
+        """The models to train by name, one seed after the other."""
+        names = {arm: names_by_seed(arm, self.seed, self.seeds) for arm in self.arms}
+        return {
+            name: SeededModel(arm, seed)
+            for seed in range(self.seed, self.seed + self.seeds)
+            for arm, own in names.items()
+            for name, its_seed in own.items()
+            if its_seed == seed
+        }
 
 
 class InstructConfig(OptimizationConfig):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from steep.training.config import InstructConfig, OptimizationConfig, TrainConfi
 from steep.training.runs import (
     SUFFIX,
     mixed_rates,
+    of_model,
     training_identity,
     training_steps,
     tuning_identity,
@@ -162,8 +164,8 @@ class RunLister:
 
     project: Project
     shards: Mapping[str, Artifact]  # finished shards that will not change, by name
-    trained: Mapping[str, Artifact]  # trained arms whose shards will not change
-    tuned: Collection[str]  # arms that are tuned
+    trained: Mapping[str, Artifact]  # trained models whose shards will not change
+    tuned: Collection[str]  # models that are tuned
     problems: list[str] = field(default_factory=list)  # what will be refused
     begun: list[Path] = field(default_factory=list)  # directories of interrupted runs
 
@@ -174,7 +176,7 @@ class RunLister:
         text_tokens: Callable[[str], Range | None],
         validation_sets: Callable[[], Sequence[Range]],
     ) -> tuple[RunForecast, ...]:
-        """Return the runs of the arms.
+        """Return the runs of the arms' models.
 
         Args:
             settings: The section `train`.
@@ -195,33 +197,36 @@ class RunLister:
         else:
             sets = [*validation_sets()]
         runs: list[RunForecast] = []
-        for arm in settings.arms:
+        seen = {settings.models[name].seed for name in self.trained}
+        for name, (arm, seed) in settings.models.items():
             try:
                 steps = steps_of(arm)
             except UserError as error:  # the same for every arm
                 self.problems.append(refusal("train", error))
                 steps = None
-            known = arm in self.shards
-            identity = training_identity(settings, self.shards, arm) if known else None
-            run = self._run(arm, settings, steps, identity, arm in self.trained)
-            first = not (self.trained or runs or run.steps_done)  # arms share their first losses
+            seeded, shards = of_model(settings, self.shards, name)
+            identity = training_identity(seeded, shards, name) if name in shards else None
+            run = self._run(name, settings, steps, identity, name in self.trained)
+            # The models of a seed share their first losses.
+            first = seed not in seen and not run.steps_done
+            seen.add(seed)
             validation = validation_tokens_of(settings, run, sets, first)
             runs.append(replace(run, validation_tokens=validation))
         return tuple(runs)
 
     def tune(
-        self, settings: InstructConfig, arms: Iterable[str], chat_tokens: Range | None
+        self, models: Mapping[str, InstructConfig], chat_tokens: Range | None
     ) -> tuple[RunForecast, ...]:
-        """Return the runs that tune arms on chats, of about `chat_tokens` if not tokenized."""
+        """Return the runs that tune models on chats, of about `chat_tokens` if not tokenized."""
         tokens = self._tokens(CHATS) or chat_tokens
-        steps = tokens and tokens.map(lambda each: tuning_steps(settings, round(each)))
         runs = []
-        for arm in arms:
+        for name, settings in models.items():
+            steps = tokens and tokens.map(partial(_tuning_steps, settings))
             identity = None
-            if trained := self.trained.get(arm):
-                identity = tuning_identity(settings, trained, self.shards[CHATS], arm)
-            is_done = arm in self.trained and arm in self.tuned
-            runs.append(self._run(arm + SUFFIX, settings, steps, identity, is_done))
+            if trained := self.trained.get(name):
+                identity = tuning_identity(settings, trained, self.shards[CHATS], name)
+            is_done = name in self.trained and name in self.tuned
+            runs.append(self._run(name + SUFFIX, settings, steps, identity, is_done))
         return tuple(runs)
 
     def _tokens(self, name: str) -> Range | None:
@@ -244,6 +249,10 @@ class RunLister:
         state: Any = "done" if is_done else "interrupted" if kept else "to do"
         step_tokens = settings.batch_sequences * settings.context_tokens
         return RunForecast(name, state, steps, kept, step_tokens)
+
+
+def _tuning_steps(settings: InstructConfig, tokens: float) -> int:
+    return tuning_steps(settings, round(tokens))
 
 
 def validation_tokens_of(

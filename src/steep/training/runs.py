@@ -81,6 +81,28 @@ def train_arm(
     return build(project, identity, make, together=True, one_of_many=subset is not None)
 
 
+def train_model(
+    project: Project,
+    settings: TrainConfig,
+    shards: Mapping[str, Artifact],
+    name: str,
+    find_model: FindModel,
+    launch: Launch,
+) -> Artifact:
+    """Train one of `settings.models`, on the shard of its arm."""
+    seeded, own = of_model(settings, shards, name)
+    return train_arm(project, seeded, own, name, find_model, launch)
+
+
+def of_model(
+    settings: TrainConfig, shards: Mapping[str, Artifact], name: str
+) -> tuple[TrainConfig, dict[str, Artifact]]:
+    """Return the settings of one of `settings.models`, and the shards with its own by its name."""
+    arm, seed = settings.models[name]
+    own = {name: shards[arm]} if arm in shards else {}
+    return settings.model_copy(update={"seed": seed}), {**shards, **own}
+
+
 def tune_arm(
     project: Project, settings: InstructConfig, trained: Artifact, chats: Artifact, arm: str
 ) -> Artifact:
@@ -191,6 +213,13 @@ def check_training(settings: TrainConfig) -> None:
             where="train.arms",
             expected=f"any name but {', '.join(sorted(RESERVED))}",
             found=", ".join(taken),
+        )
+    if len(settings.models) < len(settings.arms) * settings.seeds:
+        raise UserError(
+            "An arm has the name of another arm's model of a later seed.",
+            where="train.arms",
+            expected="names that do not end in -seed and a number, with train.seeds above 1",
+            found=", ".join(settings.arms),
         )
     if settings.launcher == "ray":
         from steep.training.ray_train import check_ray_train

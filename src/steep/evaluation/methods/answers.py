@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
-from steep.evaluation.compare import Grade, Planned, compare, counted_reasons, grouped
+from steep.evaluation.compare import Grade, compare, counted_reasons, grouped
 from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.common import (
@@ -50,7 +50,7 @@ from steep.evaluation.results import (
     VoteName,
 )
 from steep.evaluation.rows import AnswerRow, ask_choices
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 from steep.evaluation.statistics import mean_interval
 
 STAGE = "answer"
@@ -113,7 +113,7 @@ def answer_grades(rows: Sequence[AnswerRow], protocol: AnswerProtocol) -> list[G
 def answers_result(
     by_model: Mapping[str, Sequence[AnswerRow]],
     protocol: AnswerProtocol,
-    planned: Planned | None = None,
+    planned: PlannedComparisons | None = None,
     asked_without: Mapping[str, Sequence[str]] | None = None,
 ) -> AnswersResult:
     """Compute the accuracy of written answers, and how many could be read.
@@ -132,6 +132,7 @@ def answers_result(
     return AnswersResult(
         models=models,
         pairs=compared.pairs,
+        arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
         not_compared=compared.not_compared,
         protocol=protocol,
@@ -278,7 +279,7 @@ def _result(
     asked = artifacts[0].manifest["identity"]["fields"]
     protocol = as_asked(protocol_of(setup.evaluate), asked)
     without = {name_of(each): each.manifest.get("asked_without") or () for each in artifacts}
-    return answers_result(rows, protocol, setup.planned_pairs(rows), without)
+    return answers_result(rows, protocol, setup.planned_comparisons(rows), without)
 
 
 def texts_about(artifact: Artifact, question_id: str) -> tuple[list[AnswerRow], dict[str, Any]]:

@@ -22,6 +22,7 @@ from steep.evaluation.setup import EvaluationSetup
 
 if TYPE_CHECKING:
     from steep.evaluation.document_index import DocumentIndex
+    from steep.evaluation.methods.judged_answers import AnswerJudging
     from steep.evaluation.summaries.study import SummaryStudy
 
 log = logging.getLogger("steep")
@@ -38,6 +39,7 @@ class Session(NamedTuple):
     question_set: QuestionSet | None
     doc_index: DocumentIndex | None
     study: SummaryStudy | None
+    answer_judging: AnswerJudging | None = None
 
 
 def rows_about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:

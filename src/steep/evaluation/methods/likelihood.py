@@ -14,7 +14,7 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation.calibration import TOTAL, calibration
-from steep.evaluation.compare import Grade, Planned, compare, grouped
+from steep.evaluation.compare import Grade, compare, grouped
 from steep.evaluation.engines import NORMALIZERS, NoLikelihoods, Normalizer
 from steep.evaluation.eval_models import EvalModel
 from steep.evaluation.methods.common import (
@@ -35,7 +35,7 @@ from steep.evaluation.results import (
     OptionBias,
 )
 from steep.evaluation.rows import QuestionRow, count_ties, one_right
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 
 log = logging.getLogger("steep")
 
@@ -75,7 +75,7 @@ def likelihood_grades(rows: Sequence[QuestionRow], normalizer: Normalizer) -> li
 def likelihood_result(
     by_model: Mapping[str, Sequence[QuestionRow]],
     normalizer: Normalizer,
-    planned: Planned | None = None,
+    planned: PlannedComparisons | None = None,
 ) -> LikelihoodResult:
     """Compute the accuracy of the likeliest option, and beside it under every other normalizer."""
     compared = compare({n: likelihood_grades(r, normalizer) for n, r in by_model.items()}, planned)
@@ -83,6 +83,7 @@ def likelihood_result(
     return LikelihoodResult(
         models=tuple(_score(each, by_model[each.name], normalizer) for each in compared.models),
         pairs=compared.pairs,
+        arms=compared.arms,
         minimum_detectable_difference=compared.minimum_detectable_difference,
         not_compared=compared.not_compared,
         normalizer=normalizer,
@@ -138,7 +139,7 @@ def _result(
     artifacts: Sequence[Artifact], _: Sequence[Artifact], setup: EvaluationSetup
 ) -> LikelihoodResult:
     rows = rows_by_model(artifacts, QuestionRow)
-    return likelihood_result(rows, setup.evaluate.normalizer, setup.planned_pairs(rows))
+    return likelihood_result(rows, setup.evaluate.normalizer, setup.planned_comparisons(rows))
 
 
 def about(artifact: Artifact, setup: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows
 from steep.evaluation import document_index
-from steep.evaluation.compare import Grade, Planned, compare, difference, estimate
+from steep.evaluation.compare import Grade, compare, difference, estimate
 from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import ROWS_NAME
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.results import TestedDifference
 from steep.evaluation.rows import AnswerRow, QuestionRow
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 from steep.evaluation.statistics import mean_interval
 from steep.evaluation.study_results import (
     GridScore,
@@ -63,7 +63,7 @@ def open_book_result(
     cells: Sequence[GridPoint],
     retrieved: Mapping[int, Retrieved],
     closed: Mapping[str, Sequence[Grade]],
-    planned: Planned | None = None,
+    planned: PlannedComparisons | None = None,
 ) -> OpenBookResult:
     """Compute the grid, the quality of retrieval, and the models at their best variants.
 
@@ -243,5 +243,5 @@ def result_of(
             for each in rows
             if each.stage == closed_book
         },
-        setup.planned_pairs(models),
+        setup.planned_comparisons(models),
     )

@@ -20,7 +20,7 @@ from typing import Any
 from steep.core.artifacts import Artifact
 from steep.core.files import read_rows, write_rows
 from steep.core.words import is_unspaced, words_of
-from steep.evaluation.compare import Grade, Planned, compare
+from steep.evaluation.compare import Grade, compare
 from steep.evaluation.engines import NoLikelihoods
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.methods.answers import texts_about
@@ -37,7 +37,7 @@ from steep.evaluation.methods.common import (
 )
 from steep.evaluation.results import AnswerLikelihood, ShortAnswersResult
 from steep.evaluation.rows import AnswerRow, QuestionRow, ask_short, make_rows
-from steep.evaluation.setup import EvaluationSetup
+from steep.evaluation.setup import EvaluationSetup, PlannedComparisons
 
 log = logging.getLogger("steep")
 
@@ -49,7 +49,7 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
-    """Ask for short answers, and score the accepted ones."""
+    """Ask for short answers, score the accepted ones, and have the answers judged."""
     question_set = session.question_set
     if question_set is None or not question_set.short:
         return
@@ -78,7 +78,10 @@ def ask(session: Session, eval_model: EvalModel) -> Iterator[Artifact]:
         remove_outputs(directory)
         return {"model": eval_model.name, "questions": len(questions)}
 
-    yield build_rows(STAGE, question_set, eval_model, {}, make)
+    answers = build_rows(STAGE, question_set, eval_model, {}, make)
+    yield answers
+    if session.answer_judging is not None:
+        yield session.answer_judging.judged(eval_model.name, answers)
 
 
 def normalized(answer: str) -> str:
@@ -116,7 +119,7 @@ METRICS: dict[str, Callable[[str, Sequence[str]], float]] = {"exact match": exac
 def short_answers_result(
     by_model: Mapping[str, Sequence[AnswerRow]],
     gold_by_model: Mapping[str, Sequence[QuestionRow]],
-    planned: Planned | None = None,
+    planned: PlannedComparisons | None = None,
 ) -> ShortAnswersResult:
     """Compute every metric of the texts, and how likely an accepted answer was.
 
@@ -168,7 +171,7 @@ def _result(
         if (path := each.path / GOLD_NAME).is_file()
     }
     rows = rows_by_model(artifacts, AnswerRow)
-    return short_answers_result(rows, gold, setup.planned_pairs(rows))
+    return short_answers_result(rows, gold, setup.planned_comparisons(rows))
 
 
 def about(artifact: Artifact, _: EvaluationSetup, question_id: str) -> list[dict[str, Any]]:

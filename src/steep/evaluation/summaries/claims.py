@@ -15,6 +15,7 @@ few claims are, not how well the judge reads other texts.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -29,10 +30,11 @@ from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.compare import counted_reasons, grouped
 from steep.evaluation.engines import Progress, no_progress
+from steep.evaluation.judged_results import Agreement
 from steep.evaluation.prompts import read_data
 from steep.evaluation.results import Interval
 from steep.evaluation.statistics import bootstrap_interval, mean_interval
-from steep.evaluation.study_results import Agreement, JudgeAgreement
+from steep.evaluation.study_results import JudgeAgreement
 from steep.evaluation.summaries.judging import (
     ClaimBatch,
     Judge,
@@ -253,12 +255,15 @@ def agreement(pairs: Sequence[tuple[bool, bool]]) -> Agreement:
 
 
 def kappa(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute Cohen's kappa from the columns "yes yes", "yes no", "no yes", "no no"."""
-    shares = sums / sums.sum(axis=-1, keepdims=True)
-    both, only_ours, only_theirs, none = (shares[..., place] for place in range(4))
-    ours, theirs = both + only_ours, both + only_theirs
-    chance = ours * theirs + (1 - ours) * (1 - theirs)
-    found: NDArray[np.float64] = (both + none - chance) / (1 - chance)
+    """Compute Cohen's kappa from counts, shaped (..., k * k): our k verdicts by the judge's k.
+
+    Of two verdicts the columns are "yes yes", "yes no", "no yes", "no no".
+    """
+    verdicts = math.isqrt(sums.shape[-1])
+    shares = (sums / sums.sum(axis=-1, keepdims=True)).reshape(*sums.shape[:-1], verdicts, verdicts)
+    equal = np.trace(shares, axis1=-2, axis2=-1)
+    chance = (shares.sum(axis=-1) * shares.sum(axis=-2)).sum(axis=-1)
+    found: NDArray[np.float64] = (equal - chance) / (1 - chance)
     return found
 
 

@@ -14,21 +14,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from steep.core.errors import UserError
-from steep.core.ids import derive_seed
 from steep.documents.clean import one_line
 from steep.documents.document import Document
-from steep.evaluation.engines import TOO_LONG, AnswerEngine, Decoding, Output, Progress, no_progress
+from steep.evaluation.engines import AnswerEngine, Decoding, Output, Progress, no_progress
+from steep.evaluation.judge_calls import (
+    Answered,
+    JsonPairs,
+    JudgeCalls,
+    cause_of,
+    json_values,
+)
 
-NOTHING_CAME = "the judge's engine gave no answer"
-CUT_OFF = "the judge was cut off by its token limit"
-RETRY_TEMPERATURE = 0.7
 DECODING = Decoding(max_tokens=2048)
-Answered = TypeVar("Answered", "ClaimSplit", "Ruling")
+NEEDS = "a context that holds the longest document, its claims and the verdicts"
 NO_CLAIMS = "there is no JSON list of texts in the judge's answer"
 NO_VERDICTS = "there is no JSON object with numbers in the judge's answer"
 LEFT_OUT = "the judge left this claim out"
@@ -91,7 +93,6 @@ Judge by this source alone, whatever you know from elsewhere. Judge each claim b
 Answer with a JSON object and nothing else. It has every number as a key and its verdict as the \
 value, in this form: {example}."""
 
-_OPENING = re.compile(r"[\[{]")
 _EMPTY_LIST_AT_END = re.compile(r"\[\s*\]\}?\s*(?:```\s*)?$")
 
 
@@ -162,35 +163,18 @@ def read_verdicts(text: str, claims: int) -> tuple[Verdict, ...]:
     return tuple(_verdict(found.get(str(number), [])) for number in range(1, claims + 1))
 
 
-def json_values(text: str) -> Iterator[Any]:
-    """Yield the outermost whole lists and objects in a text; an object as its pairs."""
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
-    start = 0
-    while found := _OPENING.search(text, start):
-        try:
-            value, start = decoder.raw_decode(text, found.start())
-        except (ValueError, RecursionError):
-            start = found.start() + 1
-        else:
-            yield value
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object with all of its pairs: a `dict` would keep one of two equal keys."""
-
-
 def _unwrapped(value: Any) -> Any:
     """Return the only value of an object: some servers make judges wrap their list."""
-    return value[0][1] if isinstance(value, _Pairs) and len(value) == 1 else value
+    return value[0][1] if isinstance(value, JsonPairs) and len(value) == 1 else value
 
 
 def _is_texts(value: Any) -> bool:
-    is_list = isinstance(value, list) and not isinstance(value, _Pairs)
+    is_list = isinstance(value, list) and not isinstance(value, JsonPairs)
     return is_list and all(isinstance(each, str) for each in value)
 
 
 def _has_numbers(value: Any) -> bool:
-    return isinstance(value, _Pairs) and any(key.strip().isdecimal() for key, _ in value)
+    return isinstance(value, JsonPairs) and any(key.strip().isdecimal() for key, _ in value)
 
 
 def _verdict(values: list[Any]) -> Verdict:
@@ -201,7 +185,7 @@ def _verdict(values: list[Any]) -> Verdict:
 
 
 def _read(value: Any) -> Verdict:
-    parts = value if isinstance(value, list) and not isinstance(value, _Pairs) else [value]
+    parts = value if isinstance(value, list) and not isinstance(value, JsonPairs) else [value]
     words = {word for part in parts for word in _words(part)}
     return _VERDICTS.get(frozenset(words), Verdict(None, None, NO_VERDICT))
 
@@ -287,49 +271,19 @@ class Judge:
     def _ask(
         self, prompts: Sequence[str], read: Callable[[int, Output], Answered], on_progress: Progress
     ) -> list[Answered]:
-        """Ask, and ask again where something in the answer could not be read."""
-        found: dict[int, Answered] = {}
-        for attempt in range(self.attempts):
-            open_ = [n for n in range(len(prompts)) if n not in found or found[n].unread]
-            if not open_:
-                break
-            report = on_progress if attempt == 0 else no_progress
-            decoding = DECODING
-            if attempt > 0:  # a greedy judge would answer the same again
-                seed = derive_seed(0, "judge again", attempt)
-                decoding = replace(DECODING, temperature=RETRY_TEMPERATURE, seed=seed)
-            outputs = self.engine.generate([prompts[n] for n in open_], decoding, report)
-            if attempt == 0 and all(each.finish_reason == TOO_LONG for (each,) in outputs):
-                raise self._refused(len(outputs))
-            for number, (output,) in zip(open_, outputs, strict=True):
-                answer = read(number, output)
-                if number not in found or answer.unread < found[number].unread:
-                    found[number] = answer
-        return [found[number] for number in range(len(prompts))]
-
-    def _refused(self, requests: int) -> UserError:
-        return UserError(
-            f"The server of the judge '{self.name}' refused every request.",
-            expected="a context that holds the longest document, its claims and the verdicts",
-            found=f"{requests} refusals",
-            hint="see the log of the server, or use a judge with a longer context",
-        )
+        calls = JudgeCalls(self.engine, self.name, DECODING, NEEDS, self.attempts)
+        return calls.ask(prompts, read, on_progress)
 
 
 def _split(output: Output) -> ClaimSplit:
     claims, why_not = read_claims(output.text)
-    return ClaimSplit(claims, why_not and _cause(output, why_not), output.text, output.seed)
+    return ClaimSplit(claims, why_not and cause_of(output, why_not), output.text, output.seed)
 
 
 def _ruling(output: Output, prompt: str, claims: int) -> Ruling:
     verdicts = read_verdicts(output.text, claims)
     if all(each.true is None for each in verdicts):
         verdicts = tuple(
-            each._replace(why_not=_cause(output, each.why_not or NO_VERDICT)) for each in verdicts
+            each._replace(why_not=cause_of(output, each.why_not or NO_VERDICT)) for each in verdicts
         )
     return Ruling(verdicts, prompt, output.text, output.seed)
-
-
-def _cause(output: Output, why_not: str) -> str:
-    """Return the engine's reason for an unreadable answer, or else the given one."""
-    return {TOO_LONG: NOTHING_CAME, "length": CUT_OFF}.get(output.finish_reason, why_not)

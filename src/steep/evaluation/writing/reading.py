@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG, Output
+from steep.evaluation.judge_calls import json_values
 from steep.evaluation.prompts import LETTERS
-from steep.evaluation.summaries.judging import json_values
 from steep.evaluation.writing.candidates import Candidate, Kind, Rejected
 from steep.evaluation.writing.prompts import NOT_STATED
 

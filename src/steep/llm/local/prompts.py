@@ -89,7 +89,7 @@ def skipped(call: Call, prompt_tokens: int, context_tokens: int | None) -> Compl
         endpoint=IN_PROCESS,
         attempts=0,
         error=f"prompt of {prompt_tokens} tokens + max_tokens {call.sampling.max_tokens} "
-        f"exceed the context of {context_tokens}; set documents.split_words",
+        f"exceed the context of {context_tokens}; set documents.split_tokens",
     )
 
 

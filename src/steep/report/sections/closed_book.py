@@ -38,6 +38,7 @@ from steep.report.sections.choices import (
     likelihood_bias,
     short_name,
 )
+from steep.report.sections.judged_answers import judged_answers
 
 PARSERS = {
     "strict": "the last line must be an answer line and nothing else",
@@ -145,6 +146,7 @@ def answers(tables: ResultTables) -> PageSection | None:
         [
             *(_multiple_choice(letters) if letters else ()),
             *(_short_answers(short) if short else ()),
+            *(judged_answers(tables.judged_answers) if tables.judged_answers else ()),
             None if tables.likelihood else skipped_questions(tables),
         ],
     )

@@ -17,6 +17,7 @@ from steep.core.formatting import (
 )
 from steep.evaluation.config import BASE
 from steep.report.blocks import (
+    ERRORS_HEADING,
     Block,
     Bullets,
     Cell,
@@ -24,6 +25,7 @@ from steep.report.blocks import (
     PageSection,
     Part,
     Table,
+    errors_cell,
     points_cell,
     share_cell,
 )
@@ -68,7 +70,9 @@ def comparison(found: ComparisonResult) -> PageSection:
 
 def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
     several = len({each.size for each in found.scores}) > 1
-    rows: list[list[Cell]] = [[Model(BASE), "", share_cell(found.base), "", "", ""]]
+    rows: list[list[Cell]] = [
+        [Model(BASE), "", share_cell(found.base), errors_cell(found.base.errors), "", "", ""]
+    ]
     for score in found.scores:
         price = score.usd_per_point
         rows.append(
@@ -76,6 +80,7 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
                 Model(score.recipe, detail=f"size {count(score.size)}" if several else ""),
                 str(score.models),
                 share_cell(score.accuracy),
+                errors_cell(score.accuracy.errors),
                 _gain(score.over_documents),
                 _gain(score.over_first),
                 "" if price is None else dollars(price),
@@ -94,6 +99,7 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
         "recipe",
         "models",
         ("accuracy", "95% interval"),
+        ERRORS_HEADING,
         "over documents",
         "over first",
         "cost per point",

@@ -21,6 +21,7 @@ from steep.evaluation.config import BASE
 from steep.evaluation.environment import described, mixed
 from steep.evaluation.results import Environment
 from steep.report.blocks import (
+    ERRORS_HEADING,
     Block,
     Bullets,
     Cell,
@@ -32,6 +33,7 @@ from steep.report.blocks import (
     Stacked,
     Strong,
     Table,
+    errors_cell,
     points_cell,
     share_cell,
     table,
@@ -53,8 +55,9 @@ from steep.scaling.results import (
 SHOWN_MISSING = 5
 NOT_MEASURED = "not measured"
 INTERVALS = (
-    "95% intervals by resampling documents, and deviations of models from the mean of their size; "
-    "none below 4 documents. With one model of a size, the spread between models is not included."
+    "95% intervals over documents and seeds. Standard errors are those of questions, clustered by "
+    "document, and of training, between seeds; with one model the latter is unknown, and the "
+    "interval holds for that model."
 )
 
 
@@ -106,17 +109,17 @@ def _metric(found: MetricStudy, study: StudyResult) -> Part:
 
 
 def _scores(found: MetricStudy) -> Table:
-    rows: list[list[Cell]] = [[Model(BASE), "", "", "", share_cell(found.base), ""]]
+    rows: list[list[Cell]] = [[Model(BASE), "", "", "", *_accuracy(found.base), ""]]
     if found.retrieval:
-        rows.append([Model(RETRIEVAL), "", "", "", share_cell(found.retrieval), ""])
+        rows.append([Model(RETRIEVAL), "", "", "", *_accuracy(found.retrieval), ""])
     for curve in found.curves:
         for size in curve.sizes:
             seeds = ", ".join(percent(each) for each in size.by_seed.values())
-            accuracy = share_cell(size.accuracy)
+            accuracy = _accuracy(size.accuracy)
             trained = count(size.training_tokens)
             tokens = f"({count(size.tokens)})" if curve.matched else count(size.tokens)
             rows.append(
-                [Model(curve.arm), tokens, trained, str(size.models), accuracy, seeds],
+                [Model(curve.arm), tokens, trained, str(size.models), *accuracy, seeds],
             )
     left_out = f"; {count(found.left_out)} do not count for every model" if found.left_out else ""
     caption = (
@@ -130,9 +133,14 @@ def _scores(found: MetricStudy) -> Table:
         "training tokens",
         "models",
         ("accuracy", "95% interval"),
+        ERRORS_HEADING,
         "each",
     )
     return Table(headings, rows, caption)
+
+
+def _accuracy(found: Bounded) -> tuple[Cell, Cell]:
+    return share_cell(found), errors_cell(found.errors)
 
 
 # ---- fits ----------------------------------------------------------------------------------------
@@ -243,6 +251,8 @@ def _gate(found: MetricStudy, study: StudyResult) -> Table | None:
         rows.append([name, *(shown(prices[each.arm]) for each in found.gains)])
     for name in over:
         rows.append([f"gained over {name}, points", *(_gained(each, name) for each in found.gains)])
+        errors = (_gain_errors(each, name) for each in found.gains)
+        rows.append(["standard errors of questions, training", *errors])
     if RETRIEVAL not in over:
         rows.append([f"gained over {RETRIEVAL}, points", *[NOT_MEASURED] * len(found.gains)])
     rows.append(["better than retrieval?", *(_verdict(each) for each in found.gains)])
@@ -267,6 +277,11 @@ def _reading(found: MetricStudy, study: StudyResult) -> str:
 def _gained(arm: ArmGains, over: str) -> Cell:
     found = next((gain.points for gain in arm.gains if gain.over == over), None)
     return NOT_MEASURED if found is None else points_cell(found)
+
+
+def _gain_errors(arm: ArmGains, over: str) -> str:
+    found = next((gain.points for gain in arm.gains if gain.over == over), None)
+    return NOT_MEASURED if found is None else errors_cell(found.errors)
 
 
 def _verdict(arm: ArmGains) -> str:

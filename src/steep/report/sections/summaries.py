@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from steep.core.formatting import MINUS, bounds, count, decimal, reasons
+from steep.evaluation.judged_results import Agreement
 from steep.evaluation.results import Interval
 from steep.evaluation.study_results import (
     HUMAN,
     MEASURES,
-    Agreement,
     JudgeAgreement,
     Relative,
     SetDifference,
@@ -86,7 +86,7 @@ def judge_part(judges: Sequence[JudgeAgreement]) -> Part:
         (
             judge.judge,
             name,
-            _confusions(agreement),
+            confusions(agreement),
             reasons(judge.unread),
             Stacked(count(agreement.n), f"of {count(judge.claims)}"),
             share_cell(agreement.accuracy, "none"),
@@ -101,17 +101,20 @@ def judge_part(judges: Sequence[JudgeAgreement]) -> Part:
         "gives the same verdict, and 1 for full agreement; disagreement is a source of error in "
         "all results below."
     )
-    sentences = [_reliability(f"{name} by {judge.judge}", found) for judge, name, found in verdicts]
+    sentences = [
+        reliability(f"{name} by {judge.judge}", found.kappa) for judge, name, found in verdicts
+    ]
     return Part(heading, [Table(headings, rows, caption, range(len(texts))), Bullets(sentences)])
 
 
-def _confusions(agreement: Agreement) -> str:
+def confusions(agreement: Agreement) -> str:
+    """Return how often each verdict of a judge met each label."""
     return reasons({pair.replace(" ", "\u2013"): n for pair, n in agreement.table.items()})
 
 
-def _reliability(of: str, agreement: Agreement) -> str:
-    """Return whether the verdicts of a judge carry any information."""
-    kappa = estimate(agreement.kappa)
+def reliability(of: str, found: Interval | None) -> str:
+    """Return whether the verdicts of a judge carry any information, by their kappa."""
+    kappa = estimate(found)
     if kappa is None:
         return f"There is no kappa for {of}: do not rely on any number that depends on it."
     spread = f"kappa {decimal(kappa.value, 2)} {bounds(kappa.low, kappa.high, 2)}"

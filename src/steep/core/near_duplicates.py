@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -38,6 +38,13 @@ class Sketch(NamedTuple):
 
     minima: bytes
     tags: bytes  # 4 bytes per band
+
+
+class SimilarText(NamedTuple):
+    """An earlier text: its number among those that were added, and its Jaccard similarity."""
+
+    number: int
+    similarity: float
 
 
 def sketch_of(text: str, threshold: float) -> Sketch:
@@ -90,21 +97,37 @@ class NearDuplicates:
             group: A number of 64 bits; only texts of one group are compared.
         """
         minima = np.frombuffer(sketch.minima, np.uint8)
-        tags = np.frombuffer(sketch.tags, np.uint32)
-        if group:
-            tags = _tags(_mixed(tags + np.uint64(group)))
-        earlier, new = self._find(tags)
-        if any(np.count_nonzero(self._minima(each) == minima) >= self._least for each in earlier):
+        earlier, new = self._find(_grouped(sketch, group))
+        if any(self._equal(each, minima) >= self._least for each in earlier):
             return False
+        self._insert(minima, new)
+        return True
+
+    def add_and_compare(self, sketch: Sketch) -> SimilarText | None:
+        """Add a text in any case; return the most similar earlier one if it is similar to any."""
+        minima = np.frombuffer(sketch.minima, np.uint8)
+        earlier, new = self._find(_grouped(sketch, 0))
+        self._insert(minima, new)
+        found = max(((self._equal(each, minima), -each) for each in earlier), default=(0, 0))
+        if found[0] < self._least:
+            return None
+        share = (found[0] / MINIMA - 1 / _LEVELS) / (1 - 1 / _LEVELS)  # less those by chance
+        return SimilarText(-found[1], share)
+
+    def _insert(self, minima: NDArray[np.uint8], new_tags: Iterable[int]) -> None:
         block, row = divmod(self._number, TEXTS_IN_BLOCK)
         if not row:
             self._blocks.append(np.empty((TEXTS_IN_BLOCK, MINIMA), np.uint8))
         self._blocks[block][row] = minima
-        self._recent |= dict.fromkeys(new, self._number)
+        self._recent |= dict.fromkeys(new_tags, self._number)
         self._number += 1
         if len(self._recent) > RECENT_TAGS:
             self._merge()
-        return True
+
+    def _equal(self, text: int, minima: NDArray[np.uint8]) -> int:
+        """Return how many minima of an earlier text are equal to these."""
+        block, row = divmod(text, TEXTS_IN_BLOCK)
+        return int(np.count_nonzero(self._blocks[block][row] == minima))
 
     def _find(self, tags: NDArray[np.uint32]) -> tuple[set[int], list[int]]:
         """Return the texts under these tags, and the tags under which there is none."""
@@ -119,11 +142,6 @@ class NearDuplicates:
                 new.append(tag)
         return earlier, new
 
-    def _minima(self, text: int) -> NDArray[np.uint8]:
-        block, row = divmod(text, TEXTS_IN_BLOCK)
-        minima: NDArray[np.uint8] = self._blocks[block][row]
-        return minima
-
     def _merge(self) -> None:
         """Move the recent tags to the sorted arrays."""
         tags = np.fromiter(self._recent.keys(), np.uint32, len(self._recent))
@@ -134,6 +152,11 @@ class NearDuplicates:
         self._texts = np.insert(self._texts, places, texts)
         self._tags = np.insert(self._tags, places, tags)
         self._recent = {}
+
+
+def _grouped(sketch: Sketch, group: int) -> NDArray[np.uint32]:
+    tags = np.frombuffer(sketch.tags, np.uint32)
+    return _tags(_mixed(tags + np.uint64(group))) if group else tags
 
 
 def _shingles(text: str) -> Iterator[U64]:

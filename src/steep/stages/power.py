@@ -1,0 +1,103 @@
+"""How many questions and documents detect a difference, from what a project has; nothing is asked.
+
+steep questions --power 5
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from steep.config import Config
+from steep.core.artifacts import Artifact, Project
+from steep.core.errors import UserError
+from steep.documents.store import documents_of
+from steep.evaluation.config import BASE
+from steep.evaluation.setup import EvaluationSetup
+from steep.stages import documents as documents_stage
+from steep.stages.evaluate import find_rows, setup_of
+
+if TYPE_CHECKING:
+    from steep.evaluation.power import ObservedSpread, PowerPlan
+
+
+def plan_power(config: Config, project: Project, difference_points: float) -> PowerPlan:
+    """Return how many documents and questions detect a difference of so many points.
+
+    The spread of differences is that of the project's latest evaluation, or else assumed.
+
+    Raises:
+        UserError: The difference is not between 0 and 100 points, or documents or questions cannot
+            be read.
+    """
+    from steep.evaluation.power import (
+        PowerPlan,
+        SetSize,
+        detectable,
+        needed_documents,
+        planned_spreads,
+    )
+    from steep.evaluation.question_set import read_question_set
+    from steep.evaluation.statistics import POWER
+
+    if not 0 < difference_points < 100:
+        raise UserError(
+            "A difference of accuracies is between 0 and 100 points.",
+            where="--power",
+            expected="a number of percentage points, e.g. 5",
+            found=f"{difference_points:g}",
+        )
+    setup, difference = setup_of(config, project), difference_points / 100
+    read = documents_stage.run(config, project)
+    found = read_question_set(setup, read, check_length=False)
+    asked = (found.questions or found.short) if found else ()
+    by_document = Counter(each.document_id for each in asked)
+    names = [BASE, *setup.arms, *setup.evaluate.servers]
+    comparisons = max(1, len(setup.planned_comparisons(names).pairs))
+    observed = tuple(_observed(find_rows(config, project), setup, comparisons))
+    spreads = planned_spreads(observed, difference, comparisons)
+    size = SetSize.of([*by_document.values()]) if by_document else None
+    return PowerPlan(
+        difference=difference,
+        power=POWER,
+        comparisons=comparisons,
+        documents=len({each.whole_id for each in documents_of(read)}),
+        asked_documents=len(by_document),
+        questions=len(asked),
+        observed=observed,
+        spreads=spreads,
+        detectable=tuple(size and detectable(each, size, comparisons) for each in spreads),
+        needed=needed_documents(spreads, difference, comparisons),
+    )
+
+
+def _observed(
+    rows: Sequence[Artifact], setup: EvaluationSetup, comparisons: int
+) -> Iterator[ObservedSpread]:
+    """Yield the spread of each planned pair, by the first metric of each method."""
+    from steep.evaluation.compare import planned_differences
+    from steep.evaluation.eval_models import name_of
+    from steep.evaluation.methods.registry import graded_of
+    from steep.evaluation.power import ObservedSpread, SetSize, detectable, spread_of
+
+    stages: dict[str, dict[str, Artifact]] = {}
+    for artifact in rows:
+        if graded_of(artifact, setup):
+            stages.setdefault(artifact.stage, {})[name_of(artifact)] = artifact
+    for by_model in stages.values():
+        graded = {name: graded_of(artifact, setup) for name, artifact in by_model.items()}
+        metric = next(iter(next(iter(graded.values()))))
+        grades = {name: own[metric].grades for name, own in graded.items()}
+        for pair in planned_differences(grades, setup.planned_comparisons(grades)):
+            spread = spread_of(pair.values, pair.document_ids, pair.training)
+            sizes = Counter(pair.document_ids)
+            yield ObservedSpread(
+                metric=metric,
+                a=pair.a,
+                b=pair.b,
+                documents=len(sizes),
+                questions=len(pair.values),
+                spread=spread,
+                detectable=detectable(spread, SetSize.of([*sizes.values()]), comparisons),
+            )
