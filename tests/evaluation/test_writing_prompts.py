@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str
     assert reason in found.rejected[0].reason and found.rejected[0].text
     more = read_questions(answer(json.dumps([GOOD] * 4)), "choice", [FERRY], 1)
     assert [each.reason for each in more.rejected] == ["more questions than were asked for"] * 3
-    for reason, said in (("error", "documents.split_words"), ("length", "questions.max_tokens")):
+    for reason, said in (("error", "documents.split_tokens"), ("length", "questions.max_tokens")):
         (cause,) = read_questions(answer("[", reason), "choice", [FERRY], 1).rejected
         assert said in cause.reason
     for none in ("[]", "There are none.\n```json\n[ ]\n```"):

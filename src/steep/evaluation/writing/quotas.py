@@ -79,7 +79,7 @@ def _turns(sources: Sources, settings: QuestionsConfig) -> Iterator[str]:
     for part in sources.parts:
         by_whole.setdefault(part.whole_id, []).append(part)
     for parts in by_whole.values():
-        lengths = [words_in(part.text) for part in parts]
+        lengths = [words_in(part.own_text) for part in parts]
         number = round(settings.per_1000_words * sum(lengths) / 1000)
         number = min(max(1, number), settings.max_per_document)
         passed = 0.0
@@ -108,7 +108,7 @@ def orders(missing: Mapping[Slot, int], sources: Sources, seed: int) -> list[Ord
             for sample in range(calls):
                 own = count * (sample + 1) // calls - count * sample // calls
                 parts = (part, *_partner(part, kind, sample, sources, seed))
-                section = _section(part.text, sample, calls) if calls > 1 else None
+                section = _section(part.own_text, sample, calls) if calls > 1 else None
                 found.append(Order(parts, kind, own, section))
     return found
 

@@ -17,7 +17,7 @@ from steep.evaluation.writing.prompts import NOT_STATED
 MOST_QUESTION_CHARACTERS, MOST_ANSWER_CHARACTERS = 400, 200
 MOST_TEXT = 400  # characters of an answer that are kept with its rejection
 _CAUSES = {  # of an answer without a question, by its finish reason
-    TOO_LONG: "the text is longer than the context of the writer; documents.split_words splits it",
+    TOO_LONG: "the text is longer than the context of the writer; documents.split_tokens splits it",
     "length": "cut off before the first question; questions.max_tokens is too low",
 }
 _EMPTY = re.compile(r"\[\s*\]\W*$")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from steep.documents.document import Document
+from steep.documents.document import BETWEEN_PARTS, Document
 from steep.documents.names import proper_names
 from steep.documents.split import whole_documents
 from steep.evaluation.writing.candidates import Candidate, Span
@@ -18,7 +18,6 @@ CHUNK_CHARACTERS = 1500  # of other documents, shown to find ambiguous questions
 NEAR_CHARACTERS = 2000  # of a document, to find near ones
 NAMES = 30  # of near documents, offered as wrong options
 NEAR_DOCUMENTS = 3
-JOINT = 2  # characters between two parts of a whole
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,32 @@ class Sources:
 
     @cached_property
     def _starts(self) -> Mapping[str, int]:
-        """Where each part begins in its whole."""
+        """Where the own text of each part begins in its whole, as `whole_documents` joins them."""
         ends: dict[str, int] = {}
         starts = {}
         for each in self.parts:
-            starts[each.id] = ends.get(each.whole_id, 0)
-            ends[each.whole_id] = starts[each.id] + len(each.text) + JOINT
+            gap = (
+                len(each.metadata.get("gap_before", BETWEEN_PARTS)) if each.whole_id in ends else 0
+            )
+            starts[each.id] = ends.get(each.whole_id, 0) + gap
+            ends[each.whole_id] = starts[each.id] + len(each.own_text)
         return starts
 
     def span_of(self, quote: str, part_id: str) -> Span | None:
         """Return where a quotation stands in the document of a part; None if it does not."""
         part = self.by_id[part_id]
+        whole = self.wholes[part.whole_id].text
         found = locate(quote, part.text)
         if found is None:
             return None
+        start = self._starts[part_id] + found.start - part.own_start
         text = part.text[found.start : found.end]
-        return Span(part.whole_id, self._starts[part_id] + found.start, text)
+        if found.start < part.own_start:  # in what it repeats of an earlier part
+            found = locate(quote, whole)
+            if found is None:
+                return None
+            start, text = found.start, whole[found.start : found.end]
+        return Span(part.whole_id, start, text)
 
     @cached_property
     def chunks(self) -> Sequence[Chunk]:
