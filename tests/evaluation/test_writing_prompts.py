@@ -10,12 +10,14 @@ from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 
 from steep.documents.document import Document
 from steep.evaluation.engines import Output
-from steep.evaluation.writing.candidates import KINDS, Kind
+from steep.evaluation.writing.candidates import KINDS, Candidate, Kind
 from steep.evaluation.writing.config import KindShares, QuestionsConfig
+from steep.evaluation.writing.free_gates import find_spans
 from steep.evaluation.writing.prompts import (
     blind_prompt,
     open_book_prompt,
     other_document_prompt,
+    sentences_prompt,
     write_prompt,
 )
 from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted
@@ -29,13 +31,20 @@ def all_prompts() -> str:
     """Return every kind of prompt, under its name."""
     asked = {f"write {kind}": write_prompt([FERRY], kind, 3) for kind in KINDS[:3]}
     asked["write across, names and earlier questions"] = write_prompt(
-        [FERRY, FIRM], "across", 2, ["Lake Ostrel", "Bram"], ["Who built it?"], ("Edda", "1887.")
+        [FERRY, FIRM],
+        "across",
+        2,
+        ["Lake Ostrel", "Bram"],
+        ["Who built it? (Edda)"],
+        ("Edda", "1887."),
     )
-    chunk = SOURCES.other_chunks([candidate(question="Who founded the firm of Hask?")], 1)[0][0]
+    (spanned,) = find_spans([ACROSS], SOURCES)
+    assert isinstance(spanned, Candidate)
     asked |= {
         "open book, options": open_book_prompt(ACROSS, [FERRY, FIRM], (2, 0, 1, 3)),
         "open book, short answer": open_book_prompt(SHORT, [FERRY], None),
-        "other document": other_document_prompt(candidate(), chunk),
+        "other document": other_document_prompt(candidate(), SOURCES.chunks[1].shown),
+        "needed sentences": sentences_prompt(spanned),
         "blind, options": blind_prompt(candidate(), FERRY, (0, 1, 2, 3)),
         "blind, short answer": blind_prompt(SHORT, FERRY, None),
     }
@@ -151,7 +160,7 @@ def test_orders_ask_for_all_that_is_missing_and_some_spare(words: list[int], sha
     sources = documents(*words)
     own = KindShares(choice=1, short_answer=shares, joined=1, across=shares)
     slots = wanted(sources, QuestionsConfig(shares=own))
-    made = orders(slots, sources, 0)
+    made = orders(slots, sources)
     for slot, number in slots.items():
         asked = sum(each.count for each in made if each.slot == slot)
         assert number <= asked <= 1.5 * number + 1
@@ -164,11 +173,18 @@ def test_several_calls_about_one_text_ask_about_its_sections() -> None:
     text = " ".join(f"w{number}" for number in range(6000))
     sources = Sources([Document("d", "D", text)])
     shares = KindShares(choice=1, short_answer=0, joined=0, across=0)
-    made = orders(wanted(sources, QuestionsConfig(shares=shares)), sources, 0)
+    made = orders(wanted(sources, QuestionsConfig(shares=shares)), sources)
     assert len(made) == 6 and len({each.section for each in made}) == 6
-    assert made[0].section == ("w0 w1 w2 w3 w4 w5", "w994 w995 w996 w997 w998 w999")
+    assert made[0].section == ("w0 w1 w2 w3 w4 w5", "w1148 w1149 w1150 w1151 w1152 w1153")
+    prose = " ".join(f"Sentence {n} of it has {'very ' * (n % 40)}many words." for n in range(300))
+    whole = Sources([Document("d", "D", prose)])
+    cut = orders(wanted(whole, QuestionsConfig(shares=shares)), whole)
+    assert len(cut) > 2
+    for each in cut:
+        assert each.section is not None
+        assert each.section[0].startswith("Sentence") and each.section[1].endswith("many words.")
     prompts = {write_prompt(e.parts, e.kind, e.count, section=e.section) for e in made}
     assert len(prompts) == 6, "equal prompts would be one call"
     chinese = Sources([Document("c", "C", "\u6e21\u8239" * 4000)])
-    sections = [each.section for each in orders(wanted(chinese, QuestionsConfig()), chinese, 0)]
+    sections = [each.section for each in orders(wanted(chinese, QuestionsConfig()), chinese)]
     assert all(section is None or max(map(len, section)) <= 6 for section in sections)

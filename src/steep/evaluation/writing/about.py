@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steep.core.formatting import count, percent, plural, some_of
+from steep.core.formatting import count, percent, plural, reasons, some_of
 from steep.evaluation.writing.results import WritingResult, is_same_model
 
 OFF = "off"
@@ -24,14 +24,9 @@ def gate_rows(result: WritingResult) -> Iterator[tuple[str, str, str, str]]:
 
 def cautions(result: WritingResult, generator: str) -> Iterator[str]:
     """Yield what the user should know before using the questions."""
-    if result.accepted < result.wanted:
-        why = (
-            "questions.max_cost_usd ended the work; a higher limit continues it"
-            if result.limit_reached
-            else "the gates rejected the others, or the documents give no more; with more "
-            "questions.rounds, further ones are written"
-        )
-        yield f"{count(result.accepted)} of {count(result.wanted)} wanted questions: {why}"
+    yield from _missing(result)
+    if result.unrelated:
+        yield unrelated(result.unrelated, result.documents)
     if result.without_questions:
         number = plural(len(result.without_questions), "document")
         yield f"{number} without a question ({some_of(result.without_questions, SHOWN_DOCUMENTS)})"
@@ -43,6 +38,39 @@ def cautions(result: WritingResult, generator: str) -> Iterator[str]:
             "base_gate=false) and compare arms with each other only"
         )
     yield from same_model(result.writer, generator)
+
+
+def _missing(result: WritingResult) -> Iterator[str]:
+    """Yield which kinds and documents fell short, and why."""
+    kinds = {each.kind: each.wanted - each.accepted for each in result.kinds}
+    short = reasons({kind: number for kind, number in kinds.items() if number > 0})
+    if result.accepted >= result.wanted:
+        if short != "none":
+            yield f"fewer than wanted of some kinds: {short}; other kinds have their places"
+        return
+    if result.limit_reached:
+        why = "questions.max_cost_usd ended the work; a higher limit continues it"
+    else:
+        why = (
+            f"the writer gave {count(result.candidates)} of the {count(result.asked_for)} that it "
+            f"was asked for, and the gates rejected {count(result.rejected)}; "
+        ) + (
+            "in the last round it gave none"
+            if result.exhausted
+            else "with more questions.rounds, further ones are written"
+        )
+    yield (
+        f"{count(result.accepted)} of {count(result.wanted)} wanted questions (missing: {short}; "
+        f"in {some_of(result.short, SHOWN_DOCUMENTS)}): {why}"
+    )
+
+
+def unrelated(number: int, documents: int) -> str:
+    """Return a sentence about documents that no question joins with another one."""
+    return (
+        f"{count(number)} of {plural(documents, 'document')} share too few names with any other: "
+        "they have questions of other kinds in place of across"
+    )
 
 
 def same_model(writer: str, generator: str) -> Iterator[str]:

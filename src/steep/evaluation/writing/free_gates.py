@@ -1,7 +1,7 @@
 """The gates that cost no call: on the span, the answer, the question and its options.
 
-Each takes candidates in any order and finds the same ones: of near-duplicates, the one with the
-lowest hash stays.
+Each takes candidates in any order and finds the same ones: of near-duplicates, the one of the kind
+that is hardest to write stays, then the one with the lowest hash.
 """
 
 from __future__ import annotations
@@ -12,23 +12,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from steep.core.formatting import shorten
 from steep.core.ids import derive_seed
-from steep.evaluation.writing.agreement import agrees, agrees_with_any, compared_words, contains
-from steep.evaluation.writing.candidates import OPTIONS, Candidate, Gate, Rejected, Span
+from steep.core.words import words_of
+from steep.evaluation.writing.agreement import (
+    agrees_with_any,
+    compared_words,
+    contains,
+    makes_right,
+)
+from steep.evaluation.writing.candidates import (
+    HARDEST_FIRST,
+    OPTIONS,
+    Candidate,
+    Gate,
+    Rejected,
+    Span,
+    have_common_text,
+)
 from steep.evaluation.writing.sources import Sources
 
 LONGER = 1.6  # the right option against the longest wrong one, in characters
 LEAST_LONGER = 12  # characters; below, a difference is no giveaway
 LONG_WORD = 4  # letters; shorter words of a question and an option do not count as common
 SHARED_WORDS = 0.5  # of the words of the right option, in the question
-SAME_QUESTION = 0.85  # common words of two questions, whatever their answers
-SAME_FACT = 0.5  # the same with equal answers
+STEM_LETTERS, ENDING_LETTERS = 5, 3  # of two words with one stem: common ones, and other ones
+SAME_FACT = 0.5  # common words of two questions with equal answers
 SAME_SPAN = 0.25  # the same with equal answers from the same sentence
 
 # Words that point to a text that a reader of the question alone does not have.
 _POINTS_TO_TEXT = re.compile(
     r"\b(?:the|this|that)\s+(?:given\s+|above\s+|provided\s+|following\s+)?"
     r"(?:passage|text|excerpt|context|document|source|paragraph|section)\b"
+    r"(?! (?:of|between|through|from|to|into)\b)"  # of an act, between rooms
     r"|\b(?:passage|text|paragraph|sentence|mentioned|described|stated) above\b"
     r"|\b(?:according to|in) (?:the|this) (?:article|story|author|narrator)\b(?!\s*[\"\u201c'])"
     r"|\b(?:im|dem|diesem|obigen|des) (?:text|textes|abschnitt|dokument|artikel)\b(?!\s*[\"\u201e])"
@@ -37,6 +53,7 @@ _POINTS_TO_TEXT = re.compile(
     r"|文中|上文|本文|该文|这段|この文章|本文中",
     re.IGNORECASE,
 )
+_CAPITALIZED = re.compile(r"(?<=\s)\W*[A-Z\u00c0-\u00de]\w*")
 # A pronoun as the subject, right after the verb that opens a question, and "Who built it?".
 _VERB = r"(?:did|does|do|was|were|is|are|has|had|have|would|could|can|will|should)"
 _PRONOUN = re.compile(
@@ -61,7 +78,7 @@ def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Ca
                 spans.append(found)
         if missing is not None:
             gate: Gate = "span not in the document"
-            yield Rejected(gate, f"not found: {missing!r:.200}", each)
+            yield Rejected(gate, f"not found: {shorten(missing, 200)!r}", each)
         else:
             yield replace(each, spans=tuple(spans))
 
@@ -82,7 +99,7 @@ def _answer_missing(candidate: Candidate) -> str | None:
     spans = [compared_words(span.text) for span in candidate.spans]
     if words and any(contains(span, words) for span in spans):
         return None
-    return f"the answer {candidate.answer!r:.100} is not in the quoted passage"
+    return f"the answer {shorten(candidate.answer, 100)!r} is not in the quoted passage"
 
 
 def _points_elsewhere(question: str) -> str | None:
@@ -111,18 +128,35 @@ def _giveaway(candidate: Candidate) -> str | None:
         return f"the right option has {own} characters, the longest wrong one {longest}"
     if shortest > LONGER * own and shortest - own >= LEAST_LONGER:
         return f"the right option has {own} characters, the shortest wrong one {shortest}"
-    shared = _shared(candidate.answer, candidate.question)
-    if shared >= SHARED_WORDS and all(
-        _shared(each, candidate.question) < shared for each in candidate.wrong
-    ):
+    right_share, *shares = _shared(candidate)
+    if right_share >= SHARED_WORDS and right_share > max(shares):
         return "the right option alone repeats words of the question"
     return None
 
 
-def _shared(option: str, question: str) -> float:
-    """Return the share of the long words of an option that a question has."""
-    words = {word for word in compared_words(option) if len(word) >= LONG_WORD}
-    return len(words & set(compared_words(question))) / len(words) if words else 0.0
+def _shared(candidate: Candidate) -> list[float]:
+    """Return the share of the words of each option that the question has; the right one is first.
+
+    Words are long ones and numbers; those that all options have show nothing. "Isomorphic" has the
+    stem of "isomorphism".
+    """
+    options = [
+        {word for word in compared_words(each) if len(word) >= LONG_WORD or word.isdecimal()}
+        for each in (candidate.answer, *candidate.wrong)
+    ]
+    common = set.intersection(*options)
+    asked = compared_words(candidate.question)
+    found = []
+    for own in options:
+        rest = own - common
+        has = sum(any(_same_stem(word, each) for each in asked) for word in rest)
+        found.append(has / len(rest) if rest else 0.0)
+    return found
+
+
+def _same_stem(one: str, other: str) -> bool:
+    length = max(STEM_LETTERS, min(len(one), len(other)) - ENDING_LETTERS)
+    return one == other or (len(one) >= length <= len(other) and one[:length] == other[:length])
 
 
 def _bad_options(candidate: Candidate) -> str | None:
@@ -131,11 +165,11 @@ def _bad_options(candidate: Candidate) -> str | None:
     if len(candidate.wrong) != OPTIONS - 1:
         return f"expected {OPTIONS - 1} wrong options, found {len(candidate.wrong)}"
     for each in candidate.wrong:
-        if agrees(each, candidate.answer) or agrees(candidate.answer, each):
-            return f"the option {each!r:.80} is right, too"
+        if makes_right(each, candidate.answer):
+            return f"the option {shorten(each, 80)!r} is right, too"
     for first, second in combinations(candidate.wrong, 2):
         if compared_words(first) == compared_words(second):
-            return f"the options {first!r:.80} and {second!r:.80} are equal"
+            return f"the options {shorten(first, 80)!r} and {shorten(second, 80)!r} are equal"
     return None
 
 
@@ -148,15 +182,21 @@ def drop_duplicates(
     near: defaultdict[str, list[Candidate]] = defaultdict(list)
     for each in kept:
         _file(near, each)
-    for each in sorted(candidates, key=lambda each: (derive_seed(seed, each.id), each.id)):
+    for each in sorted(candidates, key=lambda each: _rank(each, seed)):
         others = (one for key in _keys(each) for one in near[key])
         twin = next((one for one in others if is_duplicate(each, one)), None)
         if twin is None:
             fresh.append(each)
             _file(near, each)
         else:
-            rejected.append(Rejected("duplicate", f"of {twin.id}: {twin.question!r:.120}", each))
+            reason = f"of {twin.id}: {shorten(twin.question, 120)!r}"
+            rejected.append(Rejected("duplicate", reason, each))
     return fresh, rejected
+
+
+def _rank(candidate: Candidate, seed: int) -> tuple[int, int, str]:
+    kind = HARDEST_FIRST.index(candidate.kind)
+    return kind, derive_seed(seed, candidate.id), candidate.id
 
 
 def _keys(candidate: Candidate) -> tuple[str, ...]:
@@ -173,23 +213,35 @@ def is_duplicate(one: Candidate, other: Candidate) -> bool:
     """Return whether two questions ask for the same thing."""
     if not set(_keys(one)) & set(_keys(other)):
         return False
-    first, second = _content(one.question), _content(other.question)
-    common = len(first & second) / max(1, len(first | second))
     same_answer = agrees_with_any(one.answer, other.answers) or agrees_with_any(
         other.answer, one.answers
     )
+    pairs = ((first, second) for first in one.spans for second in other.spans)
+    same_span = any(have_common_text(*each) for each in pairs)
     if not same_answer:
-        return first == second
-    same_span = bool({*_places(one)} & {*_places(other)})
+        is_mirror = same_span and _has_answer(one, other) and _has_answer(other, one)
+        return is_mirror or _all_words(one) == _all_words(other)
+    first, second = _content(one.question), _content(other.question)
+    common = len(first & second) / max(1, len(first | second))
     return common >= (SAME_SPAN if same_span else SAME_FACT)
 
 
+def _has_answer(one: Candidate, other: Candidate) -> bool:
+    """Return whether a question has the answer of another one."""
+    return contains(compared_words(one.question), compared_words(other.answer))
+
+
+def _all_words(candidate: Candidate) -> frozenset[str]:
+    return frozenset(compared_words(candidate.question))
+
+
 def _content(question: str) -> frozenset[str]:
-    """Return the words of a question that carry its content; all of them if none does."""
-    words = compared_words(question)
-    long = (word for word in words if len(word) >= LONG_WORD or not word.isascii())
-    return frozenset(long) or frozenset(words)
-
-
-def _places(candidate: Candidate) -> Iterator[tuple[str, int]]:
-    yield from ((span.document_id, span.start) for span in candidate.spans)
+    """Return the words that carry the content: long ones, names and numbers; all if none does."""
+    words = frozenset(compared_words(question))
+    names = {word for token in _CAPITALIZED.findall(question) for word in words_of(token)}
+    carry = {
+        word
+        for word in words
+        if len(word) >= LONG_WORD or not word.isascii() or word in names or word.isdecimal()
+    }
+    return frozenset(carry) or words

@@ -41,11 +41,15 @@ class WritingResult:
     Attributes:
         blind: The model that was asked without documents; None if the gate was off.
         base: The base model that was asked closed book; None if the gate was off.
+        asked_for: The number of questions that the writer was asked for.
         candidates: All written questions, and answers of the writer that could not be read.
         spare: Candidates beyond those needed, which no model was asked about.
         unfinished: Candidates that were not checked when a limit ended the work.
         documents: The number of documents.
         without_questions: The ids of those without an accepted question.
+        short: The ids of those with fewer accepted questions than wanted.
+        unrelated: The number of documents that have no related one, and no question across.
+        exhausted: Whether the writer wrote nothing in the last round.
         letters: How often the right option stands under each letter.
         marks: Accepted questions as written, reviewed or edited.
         limit_reached: Whether `questions.max_cost_usd` ended the work.
@@ -57,13 +61,17 @@ class WritingResult:
     blind: str | None
     base: str | None
     kinds: tuple[KindCount, ...]
+    asked_for: int
     candidates: int
     gates: tuple[GateCount, ...]
     spare: int
     unfinished: int
     documents: int
     without_questions: tuple[str, ...]
+    short: tuple[str, ...]
+    unrelated: int
     rounds: int
+    exhausted: bool
     letters: Mapping[str, int]
     marks: Mapping[str, int]
     limit_reached: bool
