@@ -103,25 +103,33 @@ def agrees_with_any(reply: str, accepted: Sequence[str]) -> bool:
     return any(agrees(reply, each) for each in accepted)
 
 
-def makes_right(option: str, right: str) -> bool:
-    """Return whether an option beside the right one is right, too: equal, or implied by it.
+def agrees_either(one: str, other: str) -> bool:
+    """Return whether one of two answers gives the other one."""
+    return agrees(one, other) or agrees(other, one)
 
-    Options say the whole answer, so that one that only has the words of the other ("NP" and
-    "NP-complete") is another answer. Implied are a wider date, and a wider bound ("more than 200"
-    by "more than 600").
+
+def same_answer(one: str, other: str) -> bool:
+    """Return whether two answers say the same, none of them more than the other.
+
+    An answer that has the words of another one and more ("NP-complete" and "NP") is another one,
+    but for a last name, and a number without its unit.
+    """
+    first, second = compared_words(one), compared_words(other)
+    if _without(list(first), _SMALL) == _without(list(second), _SMALL) != []:
+        return True
+    return (not contains(first, second) and agrees(one, other)) or (
+        not contains(second, first) and agrees(other, one)
+    )
+
+
+def makes_right(option: str, right: str) -> bool:
+    """Return whether an option is right, too: equal to the right one, or implied by it.
+
+    Implied are a wider date, and a wider bound ("more than 200" by "more than 600").
     """
     said, given = compared_words(option), compared_words(right)
-    if not said or not given:
-        return False
-    if _without(list(said), _SMALL) == _without(list(given), _SMALL):
-        return True
-    if not contains(said, given) and agrees(option, right):
-        return True  # a last name, or a number without its unit
-    if not contains(given, said) and agrees(right, option):
-        return True
-    if contains(given, said) and numbers(given) == numbers(said) != frozenset():
-        return True
-    return _is_wider(option, right)
+    is_wider_date = contains(given, said) and numbers(given) == numbers(said) != frozenset()
+    return same_answer(option, right) or is_wider_date or _is_wider(option, right)
 
 
 def _is_wider(option: str, right: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steep.core.formatting import shorten
+from steep.core.formatting import quoted
 from steep.documents.document import Document
 from steep.evaluation.engines import (
     NORMALIZERS,
@@ -96,8 +96,7 @@ class Checks:
             said = read_answer(output.text)
             each = candidates[number]
             if said is not None and not agrees_with_any(said, each.answers):
-                said = shorten(said, 100)
-                found.setdefault(number, f"by '{document_id}' the answer is {said!r}")
+                found.setdefault(number, f"by '{document_id}' the answer is {quoted(said, 100)}")
         return _sift(candidates, "ambiguous between documents", found)
 
     def _other_prompt(self, candidate: Candidate, chunk: Chunk) -> str:
@@ -115,8 +114,8 @@ class Checks:
         outputs = self._generate(self.reader, prompts, 1, on_progress)
         for number, (output,) in zip(asked, outputs, strict=True):
             if needed := read_needed(output.text):
-                text = shorten(candidates[number].spans[needed - 1].text, 100)
-                found[number] = f"this one answers it: {text!r}"
+                text = candidates[number].spans[needed - 1].text
+                found[number] = f"this one answers it: {quoted(text, 100)}"
         return _sift(candidates, "one sentence is enough", found)
 
     def not_answerable(
@@ -247,7 +246,7 @@ def known_to_base(
         asked = [short_answer_prompt(_question(each), _document(each, sources)) for each in shorts]
         for each, (output,) in zip(shorts, engine.generate(asked, decoding), strict=True):
             if agrees_with_any(output.text, each.answers):
-                found[each.id] = f"it answers {shorten(output.text.strip(), 100)!r}"
+                found[each.id] = f"it answers {quoted(output.text.strip(), 100)}"
     numbers = {n: found[each.id] for n, each in enumerate(candidates) if each.id in found}
     return _sift(candidates, "known to the base model", numbers)
 
@@ -294,7 +293,7 @@ def _wrongly(candidate: Candidate, replies: Sequence[Reply], right: int) -> str:
     wrong = next(reply for reply in replies if not _is_right(candidate, reply))
     options = (candidate.answer, *candidate.wrong)
     said = wrong.text if not wrong.chosen else ", ".join(options[each] for each in wrong.chosen)
-    shown = "no answer" if said is None else repr(shorten(said, 100))
+    shown = "no answer" if said is None else quoted(said, 100)
     return f"{right} of {len(replies)} answers with the document are right; one is {shown}"
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from steep.core.formatting import shorten
+from steep.core.formatting import quoted
 from steep.core.ids import derive_seed
 from steep.core.words import words_of
 from steep.evaluation.writing.agreement import (
-    agrees_with_any,
+    agrees_either,
     compared_words,
     contains,
     makes_right,
+    same_answer,
 )
 from steep.evaluation.writing.candidates import (
     HARDEST_FIRST,
@@ -78,7 +79,7 @@ def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Ca
                 spans.append(found)
         if missing is not None:
             gate: Gate = "span not in the document"
-            yield Rejected(gate, f"not found: {shorten(missing, 200)!r}", each)
+            yield Rejected(gate, f"not found: {quoted(missing, 200)}", each)
         else:
             yield replace(each, spans=tuple(spans))
 
@@ -95,16 +96,16 @@ def check_free(candidate: Candidate) -> Rejected | None:
 
 
 def _answer_missing(candidate: Candidate) -> str | None:
-    words = compared_words(candidate.answer)
+    accepted = [words for each in candidate.answers if (words := compared_words(each))]
     spans = [compared_words(span.text) for span in candidate.spans]
-    if words and any(contains(span, words) for span in spans):
+    if any(contains(span, words) for span in spans for words in accepted):
         return None
-    return f"the answer {shorten(candidate.answer, 100)!r} is not in the quoted passage"
+    return f"the answer {quoted(candidate.answer, 100)} is not in the quoted passage"
 
 
 def _points_elsewhere(question: str) -> str | None:
     if found := _POINTS_TO_TEXT.search(question):
-        return f"it refers to {found[0]!r}"
+        return f"it refers to {quoted(found[0], 80)}"
     if not _names_something(question) and _PRONOUN.search(question):
         return "it has a pronoun for what it does not name"
     return None
@@ -121,6 +122,7 @@ def _giveaway(candidate: Candidate) -> str | None:
         return "the question has the answer"
     if not candidate.is_choice or not candidate.wrong:
         return None
+    options = (candidate.answer, *candidate.wrong)
     longest = max(map(len, candidate.wrong))
     shortest = min(map(len, candidate.wrong))
     own = len(candidate.answer)
@@ -128,6 +130,9 @@ def _giveaway(candidate: Candidate) -> str | None:
         return f"the right option has {own} characters, the longest wrong one {longest}"
     if shortest > LONGER * own and shortest - own >= LEAST_LONGER:
         return f"the right option has {own} characters, the shortest wrong one {shortest}"
+    right_form, *forms = (any(map(str.isdigit, each)) for each in options)
+    if right_form not in forms:
+        return f"the right option alone is written with{'' if right_form else 'out'} digits"
     right_share, *shares = _shared(candidate)
     if right_share >= SHARED_WORDS and right_share > max(shares):
         return "the right option alone repeats words of the question"
@@ -166,35 +171,53 @@ def _bad_options(candidate: Candidate) -> str | None:
         return f"expected {OPTIONS - 1} wrong options, found {len(candidate.wrong)}"
     for each in candidate.wrong:
         if makes_right(each, candidate.answer):
-            return f"the option {shorten(each, 80)!r} is right, too"
+            return f"the option {quoted(each, 80)} is right, too"
     for first, second in combinations(candidate.wrong, 2):
         if compared_words(first) == compared_words(second):
-            return f"the options {shorten(first, 80)!r} and {shorten(second, 80)!r} are equal"
+            return f"the options {quoted(first, 80)} and {quoted(second, 80)} are equal"
     return None
 
 
+class Filed:
+    """Candidates by their documents and questions, among which duplicates of others are found."""
+
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        self._by_key: defaultdict[str, list[Candidate]] = defaultdict(list)
+        for each in candidates:
+            self.add(each)
+
+    def add(self, candidate: Candidate) -> None:
+        """File one more."""
+        for key in _keys(candidate):
+            self._by_key[key].append(candidate)
+
+    def rejection(self, candidate: Candidate) -> Rejected | None:
+        """Return the rejection of a candidate as a duplicate of a filed one; None if it is none."""
+        others = (one for key in _keys(candidate) for one in self._by_key[key])
+        twin = next((one for one in others if is_duplicate(candidate, one)), None)
+        if twin is None:
+            return None
+        return Rejected("duplicate", f"of {twin.id}: {quoted(twin.question, 120)}", candidate)
+
+
 def drop_duplicates(
-    candidates: Sequence[Candidate], kept: Sequence[Candidate], seed: int
+    candidates: Iterable[Candidate], kept: Iterable[Candidate], seed: int
 ) -> tuple[list[Candidate], list[Rejected]]:
     """Divide candidates into distinct ones and near-duplicates, of each other or of kept ones."""
     fresh: list[Candidate] = []
     rejected: list[Rejected] = []
-    near: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for each in kept:
-        _file(near, each)
-    for each in sorted(candidates, key=lambda each: _rank(each, seed)):
-        others = (one for key in _keys(each) for one in near[key])
-        twin = next((one for one in others if is_duplicate(each, one)), None)
-        if twin is None:
-            fresh.append(each)
-            _file(near, each)
+    filed = Filed(kept)
+    for each in sorted(candidates, key=lambda each: rank(each, seed)):
+        if twin := filed.rejection(each):
+            rejected.append(twin)
         else:
-            reason = f"of {twin.id}: {shorten(twin.question, 120)!r}"
-            rejected.append(Rejected("duplicate", reason, each))
+            fresh.append(each)
+            filed.add(each)
     return fresh, rejected
 
 
-def _rank(candidate: Candidate, seed: int) -> tuple[int, int, str]:
+def rank(candidate: Candidate, seed: int) -> tuple[int, int, str]:
+    """Return what decides which of two duplicates stays: the lower rank."""
     kind = HARDEST_FIRST.index(candidate.kind)
     return kind, derive_seed(seed, candidate.id), candidate.id
 
@@ -204,21 +227,14 @@ def _keys(candidate: Candidate) -> tuple[str, ...]:
     return (*candidate.document_ids, f"question: {candidate.question}")
 
 
-def _file(near: defaultdict[str, list[Candidate]], candidate: Candidate) -> None:
-    for key in _keys(candidate):
-        near[key].append(candidate)
-
-
 def is_duplicate(one: Candidate, other: Candidate) -> bool:
     """Return whether two questions ask for the same thing."""
     if not set(_keys(one)) & set(_keys(other)):
         return False
-    same_answer = agrees_with_any(one.answer, other.answers) or agrees_with_any(
-        other.answer, one.answers
-    )
     pairs = ((first, second) for first in one.spans for second in other.spans)
     same_span = any(have_common_text(*each) for each in pairs)
-    if not same_answer:
+    agree = agrees_either if same_span else same_answer
+    if not any(agree(first, second) for first in one.answers for second in other.answers):
         is_mirror = same_span and _has_answer(one, other) and _has_answer(other, one)
         return is_mirror or _all_words(one) == _all_words(other)
     first, second = _content(one.question), _content(other.question)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from steep.core.formatting import shorten
+from steep.core.formatting import quoted, shorten
 from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG, Output
@@ -101,7 +101,7 @@ def _candidate(found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]) 
     if len(question := _text(found, "question")) > MOST_QUESTION_CHARACTERS:
         raise ValueError(f"the question is longer than {MOST_QUESTION_CHARACTERS} characters")
     if found_second := _SECOND_QUESTION.search(question):
-        raise ValueError(f"two questions in one: {shorten(found_second[0], 60)!r}")
+        raise ValueError(f"two questions in one: {quoted(found_second[0], 60)}")
     if max(map(len, (answer, *aliases, *wrong))) > MOST_ANSWER_CHARACTERS:
         raise ValueError(f"an answer is longer than {MOST_ANSWER_CHARACTERS} characters")
     return Candidate(

@@ -42,7 +42,7 @@ from steep.evaluation.writing.candidates import (
     question_rows,
 )
 from steep.evaluation.writing.config import QuestionsConfig
-from steep.evaluation.writing.free_gates import check_free, drop_duplicates, find_spans
+from steep.evaluation.writing.free_gates import Filed, check_free, find_spans, rank
 from steep.evaluation.writing.prompts import MOST_EARLIER, templates, write_prompt
 from steep.evaluation.writing.quotas import Order, Slot, orders, wanted
 from steep.evaluation.writing.reading import read_questions
@@ -121,7 +121,8 @@ def counts_of(result: WritingResult) -> dict[str, Any]:
 class Writing:
     """The questions so far: accepted, rejected, and how many of them each gate has seen.
 
-    `spare` ones passed the gates without calls, and are asked once others have failed.
+    `spare` ones passed the gates without calls, and are asked once others have failed. Of
+    duplicates, one is asked at a time.
     """
 
     session: WritingSession
@@ -171,14 +172,35 @@ class Writing:
 
     def _use_spare(self, level: int) -> None:
         """Ask spare questions while some are missing that they could be."""
-        while self.spare and self._missing(level):
-            fresh, twins = drop_duplicates(self.spare, self.accepted, self.session.settings.seed)
-            self.rejected += twins
-            have = Counter(each.document_ids[0] for each in self.accepted)
-            fresh.sort(key=lambda each: have[each.document_ids[0]])
-            self._ask_needed(fresh, f"round {self.rounds}, spare", level)
-            if len(self.spare) == len(fresh):
-                break  # all of them are of kinds or documents that nothing is missing of
+        while needed := self._needed(level):
+            self._ask(needed, f"round {self.rounds}, spare")
+
+    def _needed(self, level: int) -> list[Candidate]:
+        """Take as many spare candidates as are missing (see `_missing`), of fewest documents first.
+
+        Duplicates of accepted ones are rejected. A duplicate of a needed one stays spare: it is
+        asked if the other one fails.
+        """
+        known, seed = Filed(self.accepted), self.session.settings.seed
+        found = [(each, known.rejection(each)) for each in self.spare]
+        self.rejected += [twin for _, twin in found if twin]
+        self.spare = [each for each, twin in found if not twin]
+        missing, needed, filed = self._missing(level), list[Candidate](), Filed()
+        have = Counter(each.document_ids[0] for each in self.accepted)
+        before = have.copy()
+        for each in sorted(
+            self.spare, key=lambda each: (before[each.document_ids[0]], rank(each, seed))
+        ):
+            own, document_id = _slot(each)[level:], each.document_ids[0]
+            has_room = have[document_id] < self.session.settings.max_per_document
+            if missing[own] > 0 and has_room and not filed.rejection(each):
+                filed.add(each)
+                needed.append(each)
+                missing[own] -= 1
+                have[document_id] += 1
+        ids = {each.id for each in needed}
+        self.spare = [each for each in self.spare if each.id not in ids]
+        return needed
 
     def _round(self, number: int) -> None:
         missing = self._missing(0)
@@ -230,26 +252,14 @@ class Writing:
     def _check(self, candidates: Sequence[Candidate], label: str) -> None:
         """Take written candidates through all gates; accept those that pass."""
         passed = self._check_free(candidates)
-        known = [*self.accepted, *self.spare]
-        fresh, twins = drop_duplicates(passed, known, self.session.settings.seed)
-        self._count("duplicate", len(passed), twins)
-        self._ask_needed([*self.spare, *fresh], label, 0)
+        self.checked["duplicate"] += len(passed)
+        self.spare += passed
+        self._ask(self._needed(0), label)
 
-    def _ask_needed(self, candidates: Sequence[Candidate], label: str, level: int) -> None:
-        """Ask as many candidates as are missing (see `_missing`); the others are spare."""
-        settings, missing = self.session.settings, self._missing(level)
-        have = Counter(each.document_ids[0] for each in self.accepted)
-        needed: list[Candidate] = []
-        self.spare = []
-        for each in candidates:
-            own, document_id = _slot(each)[level:], each.document_ids[0]
-            if missing[own] > 0 and have[document_id] < settings.max_per_document:
-                needed.append(each)
-                missing[own] -= 1
-                have[document_id] += 1
-            else:
-                self.spare.append(each)
-        checks, left = self.session.checks, needed
+    def _ask(self, candidates: list[Candidate], label: str) -> None:
+        """Take candidates through the gates that ask a model."""
+        settings = self.session.settings
+        checks, left = self.session.checks, candidates
         left = self._asked("ambiguous between documents", left, label, checks.ambiguous)
         left = self._asked("one sentence is enough", left, label, checks.one_sentence)
         samples = settings.open_book_samples
