@@ -101,7 +101,7 @@ def test_a_document_beyond_the_context_is_the_reason() -> None:
 def test_blind_answers_reject_by_majority() -> None:
     knows = checks(choosing("Edda Varnholt")).answered_blind([candidate()], 4)
     assert [each.gate for each in knows.rejected] == ["answerable without the document"]
-    assert knows.rejected[0].reason == "4 of 4 answers without the document are right"
+    assert knows.rejected[0].reason.startswith("4 of 4 answers without the document are right (by")
     half = checks(varnholt_in({1, 3}))
     assert half.answered_blind([SHORT], 4).rejected == []
     assert half.answered_blind([SHORT], 4).passed == [SHORT]

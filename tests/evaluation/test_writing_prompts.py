@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,13 @@ def all_prompts() -> str:
         "open book, short answer": open_book_prompt(SHORT, [FERRY], None),
         "other document": other_document_prompt(candidate(), SOURCES.chunks[1].shown),
         "needed sentences": sentences_prompt(spanned),
-        "blind, options": blind_prompt(candidate(), FERRY, (0, 1, 2, 3)),
-        "blind, short answer": blind_prompt(SHORT, FERRY, None),
+        "blind, options": blind_prompt(candidate(), [FERRY], (0, 1, 2, 3)),
+        "blind, short answer": blind_prompt(
+            replace(SHORT, question="Who built it?"), [FERRY], None
+        ),
+        "blind, two documents": blind_prompt(
+            replace(ACROSS, question="Whose rope is it?"), [FERRY, FIRM], (3, 2, 1, 0)
+        ),
     }
     return "".join(f"=== {name} ===\n{text}\n" for name, text in asked.items())
 
@@ -57,7 +63,8 @@ def test_prompts_are_the_golden_ones() -> None:
 
 def test_blind_prompts_have_the_name_of_the_document_alone() -> None:
     for each in (candidate(), SHORT):
-        shown = blind_prompt(each, FERRY, (0, 1, 2, 3) if each.is_choice else None)
+        each = replace(each, question="Who built it?")
+        shown = blind_prompt(each, [FERRY], (0, 1, 2, 3) if each.is_choice else None)
         assert "1961" in shown and "1887" not in shown and "rope" not in shown
 
 

@@ -45,6 +45,7 @@ from steep.retrieval.chunks import Chunk
 
 OTHER_DOCUMENTS = 2  # whose best passage is asked, too
 SAMPLED_TEMPERATURE = 0.7
+LUCK = " (by luck, in at most 1 of 4 questions)"  # of who prefers one option, in any order
 
 
 class Sifted(NamedTuple):
@@ -152,14 +153,17 @@ class Checks:
         """Reject questions that are answered without their documents."""
 
         def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
-            return blind_prompt(each, self.sources.wholes[each.document_ids[0]], order)
+            named = [self.sources.wholes[id_] for id_ in dict.fromkeys(each.document_ids)]
+            return blind_prompt(each, named, order)
 
         replies = self._ask(self.blind, candidates, samples, prompt, on_progress)
         found = {}
         for number, (each, own) in enumerate(zip(candidates, replies, strict=True)):
             right = sum(_is_right(each, reply) for reply in own)
             if 2 * right > samples:
-                found[number] = f"{right} of {samples} answers without the document are right"
+                found[number] = f"{right} of {samples} answers without the document are right" + (
+                    LUCK if each.is_choice else ""
+                )
         return _sift(candidates, "answerable without the document", found)
 
     def _parts(self, candidate: Candidate) -> list[Document]:
@@ -230,21 +234,28 @@ def known_to_base(
     shorts = [each for each in candidates if not each.is_choice]
     options = [(each.answer, *each.wrong) for each in choices]
     prompts = [prompt for each in choices for prompt in _closed_prompts(each, sources)]
-    scores = []
-    if prompts:
-        doubled = [own for own in options for _ in range(2)]
-        scores = engine.logprobs(prompts, doubled, on_progress)
+    doubled = [own for own in options for _ in range(2)]
+    scored = sum(map(len, doubled))
+    total = scored + len(shorts)
+    scores = (
+        engine.logprobs(prompts, doubled, lambda done, _: on_progress(done, total))
+        if prompts
+        else []
+    )
     found = {}
     for number, each in enumerate(choices):
         own = scores[2 * number : 2 * number + 2]
         if all(
             _first_is_likeliest(score.normalized(name)) for score in own for name in NORMALIZERS
         ):
-            found[each.id] = "the right option is the likeliest by every measure"
+            found[each.id] = f"the right option is the likeliest by every measure{LUCK}"
     if shorts:
         decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
         asked = [short_answer_prompt(_question(each), _document(each, sources)) for each in shorts]
-        for each, (output,) in zip(shorts, engine.generate(asked, decoding), strict=True):
+        outputs = engine.generate(
+            asked, decoding, lambda done, _: on_progress(scored + done, total)
+        )
+        for each, (output,) in zip(shorts, outputs, strict=True):
             if agrees_with_any(output.text, each.answers):
                 found[each.id] = f"it answers {quoted(output.text.strip(), 100)}"
     numbers = {n: found[each.id] for n, each in enumerate(candidates) if each.id in found}

@@ -31,7 +31,7 @@ from steep.evaluation.writing.candidates import (
     Span,
     have_common_text,
 )
-from steep.evaluation.writing.sources import Sources
+from steep.evaluation.writing.sources import CAPITALIZED, Sources
 
 LONGER = 1.6  # the right option against the longest wrong one, in characters
 LEAST_LONGER = 12  # characters; below, a difference is no giveaway
@@ -54,7 +54,6 @@ _POINTS_TO_TEXT = re.compile(
     r"|文中|上文|本文|该文|这段|この文章|本文中",
     re.IGNORECASE,
 )
-_CAPITALIZED = re.compile(r"(?<=\s)\W*[A-Z\u00c0-\u00de]\w*")
 # A pronoun as the subject, right after the verb that opens a question, and "Who built it?".
 _VERB = r"(?:did|does|do|was|were|is|are|has|had|have|would|could|can|will|should)"
 _PRONOUN = re.compile(
@@ -254,7 +253,7 @@ def _all_words(candidate: Candidate) -> frozenset[str]:
 def _content(question: str) -> frozenset[str]:
     """Return the words that carry the content: long ones, names and numbers; all if none does."""
     words = frozenset(compared_words(question))
-    names = {word for token in _CAPITALIZED.findall(question) for word in words_of(token)}
+    names = {word for token in CAPITALIZED.findall(question) for word in words_of(token)}
     carry = {
         word
         for word in words

@@ -217,7 +217,7 @@ def _blind_load(first: Sequence[Order], settings: QuestionsConfig) -> _Load:
         first,
         settings.blind_samples,
         settings.answer_tokens,
-        lambda each, order: blind_prompt(each, order.parts[0], _order_of(each)),
+        lambda each, order: blind_prompt(each, order.parts, _order_of(each)),
     )
 
 

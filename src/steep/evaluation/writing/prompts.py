@@ -220,9 +220,14 @@ def sentences_prompt(candidate: Candidate) -> str:
     )
 
 
-def blind_prompt(candidate: Candidate, document: Document, order: Sequence[int] | None) -> str:
-    """Ask a question with the name of its document alone, as an evaluation does."""
-    question = about(document, candidate.question)
+def blind_prompt(
+    candidate: Candidate, documents: Sequence[Document], order: Sequence[int] | None
+) -> str:
+    """Ask a question with the names of its documents alone, those that it does not name itself."""
+    question = candidate.question
+    for document in reversed(documents):
+        if document.title.casefold() not in candidate.question.casefold():
+            question = about(document, question)
     if order is None:
         return _BLIND_SHORT.format(question=question, form="...")
     options = _shown(candidate, order)

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from steep.core.words import words_of
 from steep.documents.document import BETWEEN_PARTS, Document
 from steep.documents.names import proper_names
 from steep.documents.pieces import sentence_starts
 from steep.documents.split import whole_documents
 from steep.evaluation.writing.candidates import Candidate, Span
 from steep.evaluation.writing.spans import locate
-from steep.retrieval.chunks import Chunk, cut_documents
+from steep.retrieval.chunks import Chunk, cut_documents, heading_of
 from steep.retrieval.index import BM25Index
 
 CHUNK_CHARACTERS = 1500  # of other documents, shown to find ambiguous questions
@@ -30,6 +31,8 @@ CLOSE = 0.4  # of the score of the own document for a question
 NAME_CHARACTERS = 40  # before a name, to find what joins it to another one
 _JOINS = "(?:and|of|the|a|for|in|&|de|von|van)"
 _JOINED_BEFORE = re.compile(rf"[A-Z\u00c0-\u00de][\w'-]*(?: {_JOINS})+ $")
+_WITHIN_SENTENCE = re.compile(r"[^\W\d_A-Z\u00c0-\u00de],? $")  # not its first word
+CAPITALIZED = re.compile(r"(?<=\s)\W*[A-Z\u00c0-\u00de]\w*")
 _JOINED_AFTER = re.compile(rf"(?: {_JOINS})+ [A-Z\u00c0-\u00de]")
 
 
@@ -94,7 +97,8 @@ class Sources:
     def close_chunks(self, candidates: Sequence[Candidate], count: int) -> list[list[Chunk]]:
         """Return, for each question, the best chunks of related documents, one per document.
 
-        Chunks that have much less of the words of the question than its own documents are left out.
+        Left out are chunks that have much less of the words of the question than its own documents
+        have, and documents that lack a name in it, such as the title: they cannot answer it.
         """
         found = self._chunk_index.search([each.question for each in candidates], len(self.chunks))
         others = []
@@ -103,12 +107,21 @@ class Sources:
             related -= {*candidate.document_ids}
             places = [(self.chunks[hit.place], hit.score) for hit in hits]
             own = [score for each, score in places if each.document_id in candidate.document_ids]
+            names = _capitalized_words(candidate.question)
             by_document: dict[str, Chunk] = {}
             for chunk, score in places:
-                if chunk.document_id in related and score >= CLOSE * max(own, default=0.0):
+                if (
+                    chunk.document_id in related
+                    and score >= CLOSE * max(own, default=0.0)
+                    and names <= self._words_of(chunk.document_id)
+                ):
                     by_document.setdefault(chunk.document_id, chunk)
             others.append(list(by_document.values())[:count])
         return others
+
+    def _words_of(self, document_id: str) -> frozenset[str]:
+        whole = self.wholes[document_id]
+        return _folded_words(f"{heading_of(whole)} {whole.text}")
 
     def whole_sentences(self, chunk: Chunk) -> str:
         """Return a chunk under its heading, with the whole of its first and last sentence."""
@@ -168,6 +181,16 @@ def _weight_of_shared(texts: int) -> float:
 
 
 @lru_cache(maxsize=64)
+def _folded_words(text: str) -> frozenset[str]:
+    return frozenset(words_of(text))
+
+
+def _capitalized_words(question: str) -> frozenset[str]:
+    """Return the capitalized words of a question after its first one, folded."""
+    return frozenset(word for each in CAPITALIZED.findall(question) for word in words_of(each))
+
+
+@lru_cache(maxsize=64)
 def _sentence_bounds(text: str) -> Sequence[int]:
     """Return where the sentences of a text begin, and where the last one ends."""
     return [0, *sentence_starts(text), len(text)]
@@ -179,7 +202,8 @@ def _whole_names(text: str) -> Iterator[str]:
         if " " in name and name[0].isupper():
             places = [match.span() for match in re.finditer(rf"\b{re.escape(name)}\b", text)]
             if any(
-                not _JOINED_BEFORE.search(text, max(0, start - NAME_CHARACTERS), start)
+                _WITHIN_SENTENCE.search(text, max(0, start - 3), start)
+                and not _JOINED_BEFORE.search(text, max(0, start - NAME_CHARACTERS), start)
                 and not _JOINED_AFTER.match(text, end)
                 for start, end in places
             ):

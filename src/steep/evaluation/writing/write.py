@@ -50,6 +50,7 @@ from steep.evaluation.writing.results import (
     QUESTIONS_NAME,
     REJECTED_NAME,
     RESULT_NAME,
+    BlindCount,
     GateCount,
     KindCount,
     WritingResult,
@@ -130,6 +131,7 @@ class Writing:
     spare: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     checked: Counter[Gate] = field(default_factory=Counter)
+    asked_blind: Counter[str] = field(default_factory=Counter)  # questions by kind
     candidates: int = 0
     asked_for: int = 0
     rounds: int = 0
@@ -176,30 +178,28 @@ class Writing:
             self._ask(needed, f"round {self.rounds}, spare")
 
     def _needed(self, level: int) -> list[Candidate]:
-        """Take as many spare candidates as are missing (see `_missing`), of fewest documents first.
+        """Take as many spare candidates as are missing (see `_missing`).
 
-        Duplicates of accepted ones are rejected. A duplicate of a needed one stays spare: it is
-        asked if the other one fails.
+        Documents with few questions come first. Duplicates of accepted ones are rejected. A
+        duplicate of a needed one stays spare: it is asked if the other one fails.
         """
         known, seed = Filed(self.accepted), self.session.settings.seed
-        found = [(each, known.rejection(each)) for each in self.spare]
-        self.rejected += [twin for _, twin in found if twin]
-        self.spare = [each for each, twin in found if not twin]
-        missing, needed, filed = self._missing(level), list[Candidate](), Filed()
         have = Counter(each.document_ids[0] for each in self.accepted)
-        before = have.copy()
-        for each in sorted(
-            self.spare, key=lambda each: (before[each.document_ids[0]], rank(each, seed))
-        ):
+        spare = sorted(self.spare, key=lambda each: (have[each.document_ids[0]], rank(each, seed)))
+        missing, filed, needed = self._missing(level), Filed(), list[Candidate]()
+        self.spare = []
+        for each in spare:
             own, document_id = _slot(each)[level:], each.document_ids[0]
             has_room = have[document_id] < self.session.settings.max_per_document
-            if missing[own] > 0 and has_room and not filed.rejection(each):
+            if twin := known.rejection(each):
+                self.rejected.append(twin)
+            elif missing[own] > 0 and has_room and not filed.rejection(each):
                 filed.add(each)
                 needed.append(each)
                 missing[own] -= 1
                 have[document_id] += 1
-        ids = {each.id for each in needed}
-        self.spare = [each for each in self.spare if each.id not in ids]
+            else:
+                self.spare.append(each)
         return needed
 
     def _round(self, number: int) -> None:
@@ -270,6 +270,7 @@ class Writing:
             lambda some, update: checks.not_answerable(some, samples, update),
         )
         if settings.blind_gate:
+            self.asked_blind.update(each.kind for each in left)
             left = self._asked(
                 "answerable without the document",
                 left,
@@ -336,6 +337,7 @@ class Writing:
             asked_for=self.asked_for,
             candidates=self.candidates,
             gates=self._gates(),
+            blind_kinds=self._blind_kinds(),
             spare=len(self.spare),
             unfinished=self.candidates - len(self.accepted) - len(self.spare) - len(self.rejected),
             rounds=self.rounds,
@@ -355,6 +357,14 @@ class Writing:
         for slot, number in self.wanted.items():
             wanted_by[slot.kind] += number
         return tuple(KindCount(k, wanted_by[k], have[k]) for k in KINDS if wanted_by[k])
+
+    def _blind_kinds(self) -> tuple[BlindCount, ...]:
+        failed = Counter[str](
+            each.candidate.kind
+            for each in self.rejected
+            if each.gate == "answerable without the document" and each.candidate is not None
+        )
+        return tuple(BlindCount(k, self.asked_blind[k], failed[k]) for k in self.asked_blind)
 
     def _short(self) -> tuple[str, ...]:
         by_id, lacking = self.session.sources.by_id, self.wanted.copy()
