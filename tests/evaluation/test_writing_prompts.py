@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 
+from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.evaluation.engines import Output
 from steep.evaluation.writing.candidates import KINDS, Candidate, Kind
@@ -21,7 +23,7 @@ from steep.evaluation.writing.prompts import (
     sentences_prompt,
     write_prompt,
 )
-from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted
+from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted, words_in
 from steep.evaluation.writing.reading import read_answer, read_letters, read_questions
 from steep.evaluation.writing.sources import Sources
 
@@ -100,6 +102,9 @@ def test_questions_are_read_whatever_stands_around_them(text: str) -> None:
         ({"question": "?" * 401}, "longer than 400 characters"),
         ({"answer": "x" * 201}, "longer than 200 characters"),
         ({"quote": ["x"]}, "expected a text as 'quote'"),
+        ({"question": "Which man fled; which brand was it?"}, "two questions in one"),
+        ({"question": "Who built it, and when was it sold?"}, "two questions in one"),
+        ({"question": "Who built it? And where?"}, "two questions in one"),
     ],
 )
 def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str) -> None:
@@ -160,6 +165,38 @@ def test_questions_are_in_proportion_to_length_and_kinds_to_their_shares() -> No
         assert abs(by_kind[kind] - total * share / 8) <= 1
     alone = wanted(documents(500), QuestionsConfig())
     assert all(slot.kind != "across" for slot in alone)
+
+
+def test_only_related_documents_are_joined() -> None:
+    """Where no document is related, other kinds have the place of questions across."""
+    ferry = "Edda Varnholt of Tessel built the Quillon Ferry. " * 50
+    other = "Prime numbers of Euclid and Fermat divide. Gauss and Riemann sought them. " * 50
+    parts = [Document("f", "Ferry", ferry), Document("g", "Boats of Tessel", ferry)]
+    parts += [Document("p", "Primes", other)]
+    sources = Sources(parts)
+    assert sources.without_related == ["p"]
+    settings = QuestionsConfig(per_1000_words=40)
+    slots = wanted(sources, settings)
+    assert {slot.part_id for slot in slots if slot.kind == "across"} == {"f", "g"}
+    for id_ in ("f", "p"):
+        number = sum(n for slot, n in slots.items() if slot.part_id == id_)
+        assert number == round(40 * words_in(sources.by_id[id_].text) / 1000)
+    by_kind = Counter(slot.kind for slot in slots.elements())
+    assert by_kind["across"] <= sum(by_kind.values()) / 8 + 1
+    pairs = [each.parts for each in orders(slots, sources) if each.kind == "across"]
+    assert pairs and all({"f", "g"} == {part.id for part in pair} for pair in pairs)
+    only = KindShares(choice=0, short_answer=0, joined=0, across=1)
+    with pytest.raises(UserError, match="No two documents are related"):
+        wanted(Sources(parts[::2]), QuestionsConfig(shares=only))
+
+
+def test_names_for_wrong_options_are_whole_names_of_related_documents() -> None:
+    text = (
+        "Good Lord, said Edda Varnholt. Visitors of the Victoria and Albert Museum saw Let's Make "
+        "a Deal with Orla Hask. It's Lethla."
+    )
+    sources = Sources([Document("f", "T", "Orla Hask came."), Document("g", "T", text)])
+    assert sources.names_near(sources.parts[0]) == ["Edda Varnholt"]
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=4), st.integers(0, 9))

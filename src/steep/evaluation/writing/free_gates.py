@@ -14,7 +14,6 @@ from itertools import combinations
 
 from steep.core.formatting import quoted
 from steep.core.ids import derive_seed
-from steep.core.words import words_of
 from steep.evaluation.writing.agreement import (
     agrees_either,
     compared_words,
@@ -31,7 +30,7 @@ from steep.evaluation.writing.candidates import (
     Span,
     have_common_text,
 )
-from steep.evaluation.writing.sources import CAPITALIZED, Sources
+from steep.evaluation.writing.sources import Sources, capitalized_words
 
 LONGER = 1.6  # the right option against the longest wrong one, in characters
 LEAST_LONGER = 12  # characters; below, a difference is no giveaway
@@ -236,6 +235,9 @@ def is_duplicate(one: Candidate, other: Candidate) -> bool:
     if not any(agree(first, second) for first in one.answers for second in other.answers):
         is_mirror = same_span and _has_answer(one, other) and _has_answer(other, one)
         return is_mirror or _all_words(one) == _all_words(other)
+    names = [capitalized_words(each.question) for each in (one, other)]
+    if all(names) and not names[0] & names[1] and not same_span:
+        return False  # of other subjects
     first, second = _content(one.question), _content(other.question)
     common = len(first & second) / max(1, len(first | second))
     return common >= (SAME_SPAN if same_span else SAME_FACT)
@@ -253,7 +255,7 @@ def _all_words(candidate: Candidate) -> frozenset[str]:
 def _content(question: str) -> frozenset[str]:
     """Return the words that carry the content: long ones, names and numbers; all if none does."""
     words = frozenset(compared_words(question))
-    names = {word for token in CAPITALIZED.findall(question) for word in words_of(token)}
+    names = capitalized_words(question)
     carry = {
         word
         for word in words

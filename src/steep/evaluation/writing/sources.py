@@ -32,7 +32,7 @@ NAME_CHARACTERS = 40  # before a name, to find what joins it to another one
 _JOINS = "(?:and|of|the|a|for|in|&|de|von|van)"
 _JOINED_BEFORE = re.compile(rf"[A-Z\u00c0-\u00de][\w'-]*(?: {_JOINS})+ $")
 _WITHIN_SENTENCE = re.compile(r"[^\W\d_A-Z\u00c0-\u00de],? $")  # not its first word
-CAPITALIZED = re.compile(r"(?<=\s)\W*[A-Z\u00c0-\u00de]\w*")
+_CAPITALIZED = re.compile(r"(?<=\s)\W*[A-Z\u00c0-\u00de]\w*")
 _JOINED_AFTER = re.compile(rf"(?: {_JOINS})+ [A-Z\u00c0-\u00de]")
 
 
@@ -107,7 +107,7 @@ class Sources:
             related -= {*candidate.document_ids}
             places = [(self.chunks[hit.place], hit.score) for hit in hits]
             own = [score for each, score in places if each.document_id in candidate.document_ids]
-            names = _capitalized_words(candidate.question)
+            names = capitalized_words(candidate.question)
             by_document: dict[str, Chunk] = {}
             for chunk, score in places:
                 if (
@@ -185,9 +185,9 @@ def _folded_words(text: str) -> frozenset[str]:
     return frozenset(words_of(text))
 
 
-def _capitalized_words(question: str) -> frozenset[str]:
+def capitalized_words(question: str) -> frozenset[str]:
     """Return the capitalized words of a question after its first one, folded."""
-    return frozenset(word for each in CAPITALIZED.findall(question) for word in words_of(each))
+    return frozenset(word for each in _CAPITALIZED.findall(question) for word in words_of(each))
 
 
 @lru_cache(maxsize=64)
