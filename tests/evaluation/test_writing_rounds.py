@@ -16,11 +16,13 @@ from steep.evaluation.engines import no_progress
 from steep.evaluation.writing.about import cautions
 from steep.evaluation.writing.asked_gates import Checks
 from steep.evaluation.writing.config import KindShares, QuestionsConfig
+from steep.evaluation.writing.session import WritingSession
 from steep.evaluation.writing.sources import Sources
 from steep.evaluation.writing.write import Writing
 from steep.ledger.config import EndpointConfig
 
 WRITER = EndpointConfig(base_url="http://localhost/v1", model="w")
+PRICES = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 1.0}
 
 
 def documents(count: int) -> Sources:
@@ -141,3 +143,21 @@ def test_the_kinds_of_a_text_are_written_in_turn_and_name_what_was_asked() -> No
     first, second, *_ = scripted.prompts
     assert '"aliases"' in first and "Asked before" not in first
     assert '"wrong"' in second and "- What is fact 1 of D0? (V0x1)" in second
+
+
+@pytest.mark.parametrize(("prices", "cost"), [({}, "unknown"), (PRICES, "$0.5000")])
+def test_all_stages_share_one_progress(prices: dict[str, float], cost: str) -> None:
+    lines: list[tuple[int, dict[str, Any]]] = []
+    callers: Any = SimpleNamespace(spent_usd=0.5)
+    setup: Any = SimpleNamespace(evaluate=SimpleNamespace(servers={}))
+    settings = QuestionsConfig(writer=WRITER.model_copy(update=prices))
+    limit: Any = None
+    session = WritingSession(settings, documents(1), callers, limit, setup)
+    shown: Any = SimpleNamespace(update=lambda done, **facts: lines.append((done, facts)))
+    session._shown = shown
+    session.progress("round 1: write")(16, 16)
+    session.progress("round 1: duplicate")(1, 9)
+    assert lines == [
+        (16, {"stage": "round 1: write 16/16", "project_cost": cost}),
+        (17, {"stage": "round 1: duplicate 1/9", "project_cost": cost}),
+    ]
