@@ -117,6 +117,8 @@ def test_giveaways() -> None:
         ),
         ("How many ropes broke?", "618", ("ninety-eight", "forty", "two hundred"), True),
         ("How many ropes broke?", "618", ("ninety-eight", "40", "two hundred"), False),
+        ("Which Islamic party did he found?", "Jamaat-e-Islami",
+         ("Islamic State of Iraq", "Tablighi Jamaat", "Muslim Brotherhood"), False),
         ("Where are the ferries built?", "Tessel Market", ("Bram Mine", "Lake Shore", "Ostrel"),
          False),
     ],

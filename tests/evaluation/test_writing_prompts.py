@@ -103,7 +103,7 @@ def test_questions_are_read_whatever_stands_around_them(text: str) -> None:
         ({"answer": "x" * 201}, "longer than 200 characters"),
         ({"quote": ["x"]}, "expected a text as 'quote'"),
         ({"question": "Which man fled; which brand was it?"}, "two questions in one"),
-        ({"question": "Who built it, and when was it sold?"}, "two questions in one"),
+        ({"question": "Who built it and when was it sold?"}, "two questions in one"),
         ({"question": "Who built it? And where?"}, "two questions in one"),
     ],
 )
@@ -121,6 +121,21 @@ def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str
         assert read_questions(answer(none), "choice", [FERRY], 3) == ((), ())
     (prose,) = read_questions(answer("I would rather not."), "choice", [FERRY], 1).rejected
     assert (prose.gate, prose.text) == ("unreadable", "I would rather not.")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "The class of the thesis has its own functions; what is it called?",
+        'Who wrote "Who Goes There?" and "Night"?',
+        "Which man, whose aunt built the ferry and who rowed, fled?",
+    ],
+)
+def test_one_question_may_have_several_clauses(question: str) -> None:
+    found = read_questions(
+        answer(json.dumps([GOOD | {"question": question}])), "choice", [FERRY], 1
+    )
+    assert [each.question for each in found.candidates] == [question]
 
 
 @given(st.text(max_size=80), st.sampled_from(KINDS))

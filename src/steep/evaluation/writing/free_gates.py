@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import NamedTuple
 
 from steep.core.formatting import quoted
 from steep.core.ids import derive_seed
@@ -131,14 +132,21 @@ def _giveaway(candidate: Candidate) -> str | None:
     right_form, *forms = (any(map(str.isdigit, each)) for each in options)
     if right_form not in forms:
         return f"the right option alone is written with{'' if right_form else 'out'} digits"
-    right_share, *shares = _shared(candidate)
-    if right_share >= SHARED_WORDS and right_share > max(shares):
+    right, *others = _shared(candidate)
+    if right.share >= SHARED_WORDS and right.words > max(each.words for each in others):
         return "the right option alone repeats words of the question"
     return None
 
 
-def _shared(candidate: Candidate) -> list[float]:
-    """Return the share of the words of each option that the question has; the right one is first.
+class Shared(NamedTuple):
+    """How many words of an option the question has, and the share of its words."""
+
+    words: int
+    share: float
+
+
+def _shared(candidate: Candidate) -> list[Shared]:
+    """Return what each option shares with the question; the right one is first.
 
     Words are long ones and numbers; those that all options have show nothing. "Isomorphic" has the
     stem of "isomorphism".
@@ -153,7 +161,7 @@ def _shared(candidate: Candidate) -> list[float]:
     for own in options:
         rest = own - common
         has = sum(any(_same_stem(word, each) for each in asked) for word in rest)
-        found.append(has / len(rest) if rest else 0.0)
+        found.append(Shared(has, has / len(rest) if rest else 0.0))
     return found
 
 

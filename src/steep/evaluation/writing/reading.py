@@ -23,11 +23,16 @@ _CAUSES = {  # of an answer without a question, by its finish reason
 }
 _EMPTY = re.compile(r"\[\s*\]\W*$")
 _ANSWER = re.compile(r"^[\W_]*answer\W*[:\uff1a]\s*(.*)$", re.IGNORECASE | re.MULTILINE)
-# A second interrogative after a semicolon or "and", or something after a question mark.
+_ASKS = (
+    r"(?:in |on |at |by |for |to |of )?(?:which|what|who|whom|whose|when|where|why|how"
+    r"|welche[rsnm]?|wer|wann|wo|warum|wie|quel(?:le)?s?|qui|quand|qu\u00e9|qui\u00e9n|cu\u00e1ndo"
+    r"|cu\u00e1l)\b"
+)
+# Two interrogatives, the second after a semicolon or ", and" ("and who" without a comma may go on
+# with a relative clause); or something after a question mark.
 _SECOND_QUESTION = re.compile(
-    r"(?:;|[,?]? \b(?:and|und|et|y|e)) (?:in |on |at |by |for |to )?(?:which|what|who|whom|whose"
-    r"|when|where|why|how|welche[rsnm]?|wer|wann|wo|warum|wie|quel(?:le)?s?|qui|quand|qu\u00e9|qui\u00e9n"
-    r"|cu\u00e1ndo|cu\u00e1l)\b[^?]*\?|\?\s+\S.*\?|\uff1f.+\uff1f",
+    rf"^\W*{_ASKS}.*?((?:;|, (?:and|und|et|y|e)) {_ASKS}[^?]*\?"
+    r"| and (?:in )?(?:what|how|why|when)\b[^?]*\?)|(\?\s+\S.*\?|\uff1f.+\uff1f)",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'])")
@@ -101,7 +106,9 @@ def _candidate(found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]) 
     if len(question := _text(found, "question")) > MOST_QUESTION_CHARACTERS:
         raise ValueError(f"the question is longer than {MOST_QUESTION_CHARACTERS} characters")
     if found_second := _SECOND_QUESTION.search(question):
-        raise ValueError(f"two questions in one: {quoted(found_second[0], 60)}")
+        raise ValueError(
+            f"two questions in one: {quoted(found_second[found_second.lastindex or 0], 60)}"
+        )
     if max(map(len, (answer, *aliases, *wrong))) > MOST_ANSWER_CHARACTERS:
         raise ValueError(f"an answer is longer than {MOST_ANSWER_CHARACTERS} characters")
     return Candidate(
