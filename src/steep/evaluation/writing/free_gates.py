@@ -132,8 +132,9 @@ def _giveaway(candidate: Candidate) -> str | None:
     right_form, *forms = (any(map(str.isdigit, each)) for each in options)
     if right_form not in forms:
         return f"the right option alone is written with{'' if right_form else 'out'} digits"
-    right, *others = _shared(candidate)
-    if right.share >= SHARED_WORDS and right.words > max(each.words for each in others):
+    own_share, *others = _shared(candidate)
+    most = max(each.words for each in others)
+    if own_share.share >= SHARED_WORDS and own_share.words > most:
         return "the right option alone repeats words of the question"
     return None
 
