@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,7 @@ class Writing:
 
     session: WritingSession
     accepted: list[Candidate] = field(default_factory=list)
+    known: Filed = field(default_factory=Filed)  # the accepted ones
     spare: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     checked: Counter[Gate] = field(default_factory=Counter)
@@ -174,24 +175,25 @@ class Writing:
 
     def _use_spare(self, level: int) -> None:
         """Ask spare questions while some are missing that they could be."""
-        while needed := self._needed(level):
+        while needed := self._needed(level, self.session.sources.by_id):
             self._ask(needed, f"round {self.rounds}, spare")
 
-    def _needed(self, level: int) -> list[Candidate]:
-        """Take as many spare candidates as are missing (see `_missing`).
+    def _needed(self, level: int, part_ids: Container[str]) -> list[Candidate]:
+        """Take as many spare candidates of these parts as are missing (see `_missing`).
 
         Documents with few questions come first. Duplicates of accepted ones are rejected. A
         duplicate of a needed one stays spare: it is asked if the other one fails.
         """
-        known, seed = Filed(self.accepted), self.session.settings.seed
+        seed = self.session.settings.seed
         have = Counter(each.document_ids[0] for each in self.accepted)
-        spare = sorted(self.spare, key=lambda each: (have[each.document_ids[0]], rank(each, seed)))
+        spare = [each for each in self.spare if each.part_ids[0] in part_ids]
+        spare.sort(key=lambda each: (have[each.document_ids[0]], rank(each, seed)))
         missing, filed, needed = self._missing(level), Filed(), list[Candidate]()
-        self.spare = []
+        self.spare = [each for each in self.spare if each.part_ids[0] not in part_ids]
         for each in spare:
             own, document_id = _slot(each)[level:], each.document_ids[0]
             has_room = have[document_id] < self.session.settings.max_per_document
-            if twin := known.rejection(each):
+            if twin := self.known.rejection(each):
                 self.rejected.append(twin)
             elif missing[own] > 0 and has_room and not filed.rejection(each):
                 filed.add(each)
@@ -254,7 +256,7 @@ class Writing:
         passed = self._check_free(candidates)
         self.checked["duplicate"] += len(passed)
         self.spare += passed
-        self._ask(self._needed(0), label)
+        self._ask(self._needed(0, {each.part_ids[0] for each in passed}), label)
 
     def _ask(self, candidates: list[Candidate], label: str) -> None:
         """Take candidates through the gates that ask a model."""
@@ -280,6 +282,8 @@ class Writing:
         if settings.base_gate and not self.base_is_silent:
             left = self._asked("known to the base model", left, label, self._known_to_base)
         self.accepted += left
+        for each in left:
+            self.known.add(each)
 
     def _check_free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         found = list(find_spans(candidates, self.session.sources))
