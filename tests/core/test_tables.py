@@ -43,6 +43,11 @@ def test_a_narrow_table_stands_as_it_is() -> None:
     ]
 
 
+def test_wide_and_combining_characters_stand_in_columns() -> None:
+    lines = table([["title", "n"], ["水泵手册", "1"], ["cafe\u0301", "10"]], 80)
+    assert lines == ["title      n", "水泵手册   1", "cafe\u0301      10"]
+
+
 def test_headings_are_broken_before_cells() -> None:
     rows = [["model", "chosen by per_token"], ["base", "5.1/60.0"]]
     assert table(rows, 20) == ["model  chosen by", "       per_token", "base    5.1/60.0"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LISTED = 20  # documents
 LISTED_OUTLINES = 3
-LISTED_DUPLICATES = LISTED_SKIPPED = 10
+LISTED_DUPLICATES = LISTED_REASONS = 10
 LONGEST_TITLE = 26  # characters
 UNCLEAR = "?"
 HEAD = ("document", "title", "tokens", "language", "reader", "parts")
@@ -22,6 +22,8 @@ HEAD = ("document", "title", "tokens", "language", "reader", "parts")
 
 def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
     """Yield the documents, their totals, those that are alike, and what was skipped."""
+    from steep.documents.document import reason_lines
+
     documents = summary.documents[: None if every else LISTED]
     yield from table([HEAD, *map(_row, documents)], texts=(0, 1, 3, 4))
     yield from _more(len(summary.documents) - len(documents), "document", "--all")
@@ -32,9 +34,10 @@ def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
         yield from wrapped(_duplicate(each))
     if not every:
         yield from _more(len(duplicates) - LISTED_DUPLICATES, "document like another", "--all")
-    for line in of_skipped(summary.skipped[:LISTED_SKIPPED]) if summary.skipped else ():
+    reasons = reason_lines(summary.skipped)
+    for line in reasons[:LISTED_REASONS]:
         yield from wrapped(line)
-    yield from _more(len(summary.skipped) - LISTED_SKIPPED, "reason", "--skipped")
+    yield from _more(len(reasons) - LISTED_REASONS, "reason", "--skipped")
 
 
 def of_skipped(skipped: Sequence[Skipped]) -> Iterator[str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.files import read_jsonl, write_jsonl
+from steep.core.formatting import plural
 from steep.core.ids import stable_hash, stable_hash_of_list
 from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
-from steep.documents.document import Document, Reading
+from steep.documents.document import Document, Reading, reason_lines
 from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
 from steep.documents.extraction_cache import cached_extraction
 from steep.documents.reading import read_documents
@@ -25,7 +26,7 @@ log = logging.getLogger("steep")
 
 VERSION = 2
 DOCUMENTS_NAME = "documents.jsonl"
-SHOWN_SKIPPED = 5
+SHOWN_REASONS = 5
 
 
 def build_documents(
@@ -60,10 +61,11 @@ def build_documents(
             directory, reading, split_as(reading.documents, settings, counter)
         ),
     )
-    for each in reading.skipped[:SHOWN_SKIPPED]:
-        log.warning("  %s: %s", each.label, each.reason)
-    if (more := len(reading.skipped) - SHOWN_SKIPPED) > 0:
-        log.warning("  and %d more, see %s", more, artifact.path / MANIFEST)
+    lines = reason_lines(reading.skipped)
+    for line in lines[:SHOWN_REASONS]:
+        log.warning("  %s", line)
+    if (more := len(lines) - SHOWN_REASONS) > 0:
+        log.warning("  and %s, see %s", plural(more, "more reason"), artifact.path / MANIFEST)
     return artifact
 
 

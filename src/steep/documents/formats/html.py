@@ -34,6 +34,11 @@ from steep.documents.legacy_encodings import likely_encoding
 LEAST_KEPT = 0.2  # of the words outside navigation and links; with fewer the finder is not trusted
 LEAST_OF_MAIN = 0.8  # of the words in <main>, where few of them are links
 MOST_LINKED = 0.1  # share of words in links
+NOTED_KEPT = 0.6  # share of the words outside navigation; with fewer kept, a note says so
+MUCH_LEFT_OUT = (
+    f"less than {NOTED_KEPT:.0%} of its words are kept, as the others look like links or "
+    "teasers; compare its text with the page"
+)
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -81,9 +86,10 @@ def extract(path: str) -> Extracted:
     page = parsed_html(decoded.text)
     plain = _without_navigation(page)
     kept = _found_content(page)
-    words = count_words(shown_text(plain))
     if (whole := _better(plain, kept)) is not None:
         kept = to_markdown(whole)
+    words, kept_words = count_words(shown_text(plain)), count_words(kept)
+    much = MUCH_LEFT_OUT if kept_words < NOTED_KEPT * words else ""
     meta = _meta(page)
     return Extracted(
         text=kept,
@@ -92,9 +98,9 @@ def extract(path: str) -> Extracted:
         year=_first(meta, _DATE_META, _year),
         metadata={
             "encoding": decoded.encoding,
-            "kept": f"{count_words(kept):,} of {words:,} words",
+            "kept": f"{kept_words:,} of {words:,} words",
         },
-        notes=(decoded.note,) if decoded.note else (),
+        notes=tuple(filter(None, (decoded.note, much))),
     )
 
 
