@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steep.core.formatting import count, percent, plural, shorten
-from steep.core.tables import table, wrapped
+from steep.core.tables import fitted, table, wrapped
 
 if TYPE_CHECKING:
     from steep.documents.document import Document, Skipped
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LISTED = 20  # documents
 LISTED_OUTLINES = 3
 LISTED_DUPLICATES = LISTED_REASONS = 10
-LONGEST_TITLE = 26  # characters
+LONGEST_TITLE = 26  # columns of a terminal
 UNCLEAR = "?"
 HEAD = ("document", "title", "tokens", "language", "reader", "parts")
 
@@ -71,7 +71,7 @@ def _last(section: SectionSummary) -> str:
 def _row(document: DocumentSummary) -> tuple[str, ...]:
     return (
         document.id,
-        shorten(document.title, LONGEST_TITLE),
+        fitted(document.title, LONGEST_TITLE),
         count(document.tokens),
         document.language or UNCLEAR,
         document.reader,

@@ -25,6 +25,16 @@ def display_width(text: str) -> int:
     return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
+def fitted(text: str, columns: int) -> str:
+    """Return a text cut to fit into columns of a terminal, with an ellipsis."""
+    if display_width(text) <= columns:
+        return text
+    cut = text[: columns - 1]
+    while display_width(cut) >= columns:
+        cut = cut[:-1]
+    return f"{cut.rstrip()}…"
+
+
 def terminal_columns() -> int:
     """Return the width of the terminal in characters, 80 when it is unknown."""
     return shutil.get_terminal_size((80, 24)).columns

@@ -55,11 +55,11 @@ def test_a_page_in_which_no_article_is_found_is_kept_whole(tmp_path: Path) -> No
     assert "| part 8 | 24 kg |" in found.text and "Menu" not in found.text
 
 
-def test_headings_that_are_links_are_kept_and_much_that_is_left_out_is_noted(tmp_path: Path) -> None:
+def test_headings_that_are_links_are_kept_and_much_that_is_left_out_is_noted(
+    tmp_path: Path,
+) -> None:
     links = "".join(f"<li><a href=#>see also section {n}</a>" for n in range(9))
-    calls = [
-        f"<h3><a href=#>call {n}</a></h3><p>{n}. {TEXT}</p><ul>{links}</ul>" for n in range(3)
-    ]
+    calls = [f"<h3><a href=#>call {n}</a></h3><p>{n}. {TEXT}</p><ul>{links}</ul>" for n in range(3)]
     page = f"<title>API</title><body><h1>API</h1><h2>All calls</h2>{''.join(calls)}"
     found = extract(written(tmp_path / "a.html", page))
     headings = [line for line in found.text.split("\n") if line.startswith("#")]
