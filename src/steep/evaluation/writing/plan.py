@@ -6,6 +6,7 @@ length. Later rounds only fill what is missing: at least none, and at most all o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from steep.evaluation.writing.asked_gates import OTHER_DOCUMENTS
 from steep.evaluation.writing.candidates import OPTIONS, Candidate, Span
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.prompts import (
+    EARLIER_CHARACTERS,
     MOST_EARLIER,
     blind_prompt,
     open_book_prompt,
@@ -198,8 +200,8 @@ def _write_load(first: Sequence[Order], sources: Sources, settings: QuestionsCon
         for each in first
     ]
     usual = QUESTION_TOKENS * sum(each.count for each in first)
-    characters = MOST_QUESTION_CHARACTERS + MOST_ANSWER_CHARACTERS
-    earlier = MOST_EARLIER * BYTES_PER_CHARACTER * characters
+    widest = max((len(each.encode()) / len(each) for each in prompts), default=1.0)
+    earlier = math.ceil(MOST_EARLIER * EARLIER_CHARACTERS * widest)  # in the script of the texts
     return _load(prompts, usual, settings.max_tokens, earlier)
 
 

@@ -15,7 +15,8 @@ from steep.evaluation.prompts import LETTERS, about, named_text
 from steep.evaluation.writing.candidates import Candidate, Kind
 
 NOT_STATED = "NOT STATED"
-MOST_EARLIER = 40  # questions that a prompt names as asked before
+MOST_EARLIER = 20  # questions that a prompt names as asked before
+EARLIER_CHARACTERS = 200  # of each of them
 
 _WRITE = """\
 {texts}

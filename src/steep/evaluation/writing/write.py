@@ -23,7 +23,7 @@ from steep.core.artifacts import Artifact, Identity, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.files import write_json, write_jsonl
-from steep.core.formatting import plural
+from steep.core.formatting import plural, shorten
 from steep.core.ids import derive_seed
 from steep.documents.store import documents_of
 from steep.evaluation.engines import Decoding, NoLikelihoods
@@ -43,7 +43,12 @@ from steep.evaluation.writing.candidates import (
 )
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.free_gates import Filed, check_free, find_spans, rank
-from steep.evaluation.writing.prompts import MOST_EARLIER, templates, write_prompt
+from steep.evaluation.writing.prompts import (
+    EARLIER_CHARACTERS,
+    MOST_EARLIER,
+    templates,
+    write_prompt,
+)
 from steep.evaluation.writing.quotas import Order, Slot, orders, wanted
 from steep.evaluation.writing.reading import read_questions
 from steep.evaluation.writing.results import (
@@ -243,7 +248,7 @@ class Writing:
         rejected = (each.candidate for each in self.rejected if each.candidate is not None)
         ids = {part.id for part in order.parts}
         earlier = dict.fromkeys(
-            f"{each.question} ({each.answer})"
+            shorten(f"{each.question} ({each.answer})", EARLIER_CHARACTERS)
             for each in (*self.accepted, *self.spare, *rejected)
             if ids.intersection(each.part_ids)
         )
