@@ -1,4 +1,4 @@
-"""Intervals clustered by document, paired tests, and the smallest detectable difference.
+"""Intervals clustered by document, and paired tests.
 
 Questions on one document are not independent, so the interval of a mean rests on an *effective*
 sample size: n divided by the design effect (variance with documents as clusters, corrected for
@@ -130,25 +130,6 @@ def paired_p(
     if paired.degrees == 0:
         return 1.0
     return 2 * float(stdtr(paired.degrees, -abs(paired.centre) / paired.error))
-
-
-def minimum_detectable_difference(
-    a: Sequence[float],
-    b: Sequence[float],
-    clusters: Sequence[str],
-    training: Sequence[TrainingVariance] = (),
-) -> float | None:
-    """Estimate the true difference that a study like this one finds in about three of four tries.
-
-    From the observed variance of the differences, at two-sided 5% without a correction for several
-    comparisons; None for a single question. With few documents the estimate itself is rough: it
-    aims at a power of 80%, and reaches 60 to 80% in simulations.
-    """
-    paired = _paired(a, b, clusters, training)
-    if paired.degrees == 0:
-        return None
-    quantiles = [_quantile(paired.degrees, level) for level in ((1 + CONFIDENCE) / 2, POWER)]
-    return min(1.0, sum(quantiles) * paired.error)
 
 
 def mcnemar_exact(a: Sequence[bool], b: Sequence[bool]) -> float:
