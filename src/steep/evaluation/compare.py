@@ -11,7 +11,6 @@ answer with contexts are all compared in one way.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -34,11 +33,11 @@ from steep.evaluation.statistics import (
     TrainingVariance,
     holm,
     mcnemar_exact,
-    mean_error,
     mean_interval,
     paired_bootstrap,
     paired_difference,
     paired_p,
+    standard_errors,
 )
 
 Row = TypeVar("Row")
@@ -255,11 +254,8 @@ def _errors(
     """Return the errors of a mean of values; `trained` is of each arm."""
     models = map(len, common[0].grades)
     known = all(number > 1 or own is False for number, own in zip(models, trained, strict=True))
-    variance = sum(each.variance for each in _training(common))
-    return StandardErrors(
-        questions=mean_error(values, [each.document_id for each in common]),
-        training=math.sqrt(variance) if known else None,
-    )
+    documents = [each.document_id for each in common]
+    return standard_errors(values, documents, _training(common), known=known)
 
 
 def _estimate(common: Sequence[_Common], trained: bool | None) -> Estimate:

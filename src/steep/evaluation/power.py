@@ -24,10 +24,10 @@ from scipy.special import nctdtr, stdtrit
 
 from steep.evaluation.statistics import (
     CONFIDENCE,
-    LEAST_DESIGN_EFFECT,
     POWER,
     PSEUDO_PAIRS,
     TrainingVariance,
+    total_variance,
 )
 
 ALPHA = 1 - CONFIDENCE
@@ -167,10 +167,7 @@ def spread_of(
         icc = max(0.0, (between - within) / spread) if spread > 0 else 0.0
     known = None
     if training:
-        variance = sum(each.variance for each in training)
-        parts = sum(each.variance**2 / each.degrees for each in training)
-        degrees = variance**2 / parts if parts else sum(each.degrees for each in training)
-        known = TrainingVariance(variance, round(degrees))
+        known = TrainingVariance(*total_variance(*training[0], training[1:]))
     return DifferenceSpread(discordant=float((values**2).mean()), icc=icc, training=known)
 
 
@@ -180,7 +177,7 @@ def power_of(
     """Return the share of studies that find a true difference, a share between 0 and 1."""
     degrees = max(1.0, size.clusters - 1)
     variance = max(spread.discordant, difference) - difference**2
-    effect = max(LEAST_DESIGN_EFFECT, 1 + (size.per_cluster - 1) * spread.icc)
+    effect = 1 + (size.per_cluster - 1) * spread.icc
     effective = size.questions / effect
     # As in `statistics._paired`: the pseudo-pairs shrink the center and enlarge its error.
     shrunk = effective / (effective + PSEUDO_PAIRS)
@@ -189,10 +186,9 @@ def power_of(
     stated = (square - center**2) / (effective + PSEUDO_PAIRS)
     true = variance / effective * shrunk**2
     if spread.training is not None and spread.training.variance > 0:
-        added = spread.training.variance * shrunk**2
-        parts = stated**2 / degrees + added**2 / spread.training.degrees
-        degrees = (stated + added) ** 2 / parts
-        stated, true = stated + added, true + added
+        added = spread.training._replace(variance=spread.training.variance * shrunk**2)
+        stated, degrees = total_variance(stated, degrees, [added])
+        true += added.variance
     if true <= 0:
         return 1.0
     level = ALPHA / comparisons
