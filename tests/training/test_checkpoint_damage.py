@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,10 @@ class FullDisk(io.BytesIO):
         if self.tell() + len(data) > 300:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().write(data)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        for line in lines:
+            self.write(line)
 
 
 @pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata.tmp", "step.json"])
