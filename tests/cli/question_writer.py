@@ -125,6 +125,16 @@ BAD: Mapping[str, dict[str, Any]] = {
         "wrong": ["Bram", "Ostrel", "Pell"],
         "quote": "The Quillon Ferry crosses Lake Ostrel between Marrowgate and Tessel.",
     },
+    "one sentence is enough": {
+        "question": "Who rowed the passengers of the Quillon Ferry ashore when the rope broke?",
+        "answer": "Joren Pell",
+        "wrong": ["Orla Hask", "Edda Varnholt", "Ines Hask"],
+        "quotes": [
+            "In the winter of 1902 the rope broke, and Joren Pell rowed all forty passengers "
+            "ashore.",
+            "A steel rope, laid by the firm of Hask and Daughters, pulls the ferry along.",
+        ],
+    },
     "not answerable with the document": {
         "question": "Which firm owns the Quillon Ferry today?",
         "answer": "Hask and Daughters",
@@ -162,8 +172,9 @@ def write(prompt: str, bad: bool) -> str:
     title = re.findall("Title: (.*)", prompt)[0]
     count = int(re.findall(r"Number of questions: (\d+)", prompt)[0])
     own = GOOD.get(title, {}).get(kind_in(prompt), [])
-    if bad and title == "The Quillon Ferry" and kind_in(prompt) == "choice":
-        own = [*BAD.values(), *own]
+    form = {"choice": "quote", "joined": "quotes"}.get(kind_in(prompt))
+    if bad and title == "The Quillon Ferry":
+        own = [*(each for each in BAD.values() if form in each), *own]
     earlier = prompt.split("### Asked before")[-1] if "### Asked before" in prompt else ""
     fresh = [each for each in own if each["question"] not in earlier][:count]
     if not fresh and kind_in(prompt) == "short-answer":
@@ -182,6 +193,8 @@ def kind_in(prompt: str) -> str:
 def answer(prompt: str) -> str:
     """Answer with the document, and without it only what anybody would know."""
     shown = re.findall(r"### Question\n(.*)", prompt)[0]
+    if "### Sentences" in prompt:
+        return "Answer: 1" if shown == BAD["one sentence is enough"]["question"] else "Answer: both"
     known = next(e for e in EVERY if shown.casefold().endswith(e["question"].casefold()))
     asked = known["question"]
     options = dict(reversed(pair) for pair in re.findall(r"^([A-D])\. (.*)$", prompt, re.MULTILINE))

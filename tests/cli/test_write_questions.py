@@ -138,10 +138,24 @@ def test_the_plan_bounds_calls_and_cost(made: Made) -> None:
 def test_the_terminal_shows_gates_and_the_next_command(made: Made) -> None:
     shown = " ".join(made.out.split())
     assert "7 accepted" in shown and "answerable without the document" in shown
-    assert "7 of 15 wanted questions: the gates rejected the others" in shown
-    assert "separation: the prompts of 0 calls of recipes searched; none" in shown
+    assert "7 of 15 wanted questions (missing: choice" in shown
+    assert "short-answer" in shown and "further ones are written" in shown
+    assert "separation: not checked" in shown
     assert "steep evaluate --set evaluate.questions=" in made.out
     assert all(len(line) <= 80 for line in made.out.splitlines() if ".steep/" not in line)
+
+
+def test_status_lists_written_questions_and_clean_keeps_them(made: Made, steep: Steep) -> None:
+    path = Path(made.result["path"])
+    shown = steep("status", cwd=made.folder)
+    assert f"questions: .steep/{path.parent.name}" in shown.out, shown.out
+    other = ["--set", "documents.split_tokens=60"]  # other documents, so the questions are stale
+    refused = steep("questions", "--review", "no.md", *other, cwd=made.folder)
+    assert refused.code == 2 and "No questions have been written" in refused.err
+    cleaned = steep("clean", "--yes", *other, cwd=made.folder)
+    assert cleaned.code == 0, cleaned.err
+    assert path.is_file() and (path.parent / "manifest.json").is_file()
+    assert json.loads(steep("questions", "--json", cwd=made.folder).out) == made.result
 
 
 def test_written_questions_are_evaluated_reported_and_checked_for_contamination(

@@ -120,3 +120,12 @@ def test_nothing_done_yet_promises_nothing(clock: Clock) -> None:
 )
 def test_durations_are_written_as_people_do(seconds: float, written: str) -> None:
     assert duration(seconds) == written
+
+
+def test_a_slow_rate_is_shown_per_minute(clock: Clock) -> None:
+    log = io.StringIO()
+    shown = Progress("questions", None, "calls", log)
+    shown.update(0)
+    clock.now_s = 60
+    shown.update(3, stage="write 3/16")
+    assert log.getvalue() == "questions: 3 calls  3.0/min  stage write 3/16\n"

@@ -14,7 +14,7 @@ import pytest
 
 from steep.cli.options import start_log
 from steep.cli.score_lines import print_scores
-from steep.core.tables import table, wrapped
+from steep.core.tables import display_width, fitted, table, wrapped
 from steep.evaluation.results import (
     Calibration,
     ChosenOptions,
@@ -41,6 +41,24 @@ def test_a_narrow_table_stands_as_it_is() -> None:
         "-----------------------",
         "base   32.2 (23.3-42.7)",
     ]
+
+
+def test_wide_and_combining_characters_stand_in_columns() -> None:
+    lines = table([["title", "n"], ["水泵手册", "1"], ["cafe\u0301", "10"]], 80)
+    assert lines == ["title      n", "水泵手册   1", "cafe\u0301      10"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("水泵手册", 8, "水泵手册"),
+        ("水泵手册", 7, "水泵手…"),
+        ("水泵手册", 6, "水泵…"),
+        ("pumps", 4, "pum…"),
+    ],
+)
+def test_a_text_is_cut_to_columns(text: str, columns: int, shown: str) -> None:
+    assert fitted(text, columns) == shown and display_width(shown) <= columns
 
 
 def test_headings_are_broken_before_cells() -> None:

@@ -32,7 +32,6 @@ def _no_children_left() -> Iterator[None]:
 def test_bad_files_cost_only_themselves_and_say_why() -> None:
     bad = {
         "crash": ("its process crashed (SIGSEGV)", True),
-        "exit": ("its process crashed (exit code 3)", True),
         "bomb": ("it needs more than 67.1 MB of memory", True),
         "many": ("it needs more than 67.1 MB of memory", True),
         "refused": ("no text", False),
@@ -51,6 +50,7 @@ def test_bad_files_cost_only_themselves_and_say_why() -> None:
     ("kind", "reason"),
     [
         ("killed", "was killed, as when memory runs out"),
+        ("exit", "its process ended with exit code 3"),
         ("library", "ImportError: no such library"),
     ],
 )
@@ -82,9 +82,9 @@ for _, answer in run_tasks([Task("child_tasks", "work", kind) for kind in sys.ar
 """
 
 
-def script(folder: Path, *kinds: str) -> subprocess.Popen[str]:
+def script(folder: Path, *kinds: str, code: str = SCRIPT) -> subprocess.Popen[str]:
     path = folder / "plain.py"
-    path.write_text(SCRIPT)
+    path.write_text(code)
     paths = os.pathsep.join(filter(None, sys.path))
     return subprocess.Popen(
         [sys.executable, str(path), *kinds],
@@ -99,6 +99,12 @@ def test_a_plain_script_needs_no_guard(tmp_path: Path) -> None:
     with script(tmp_path) as process:
         assert process.communicate(timeout=60)[0] == "A\n"
     assert process.returncode == 0
+
+
+def test_a_lower_limit_of_the_shell_holds(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000,) * 2)"
+    with script(tmp_path, code=limit + SCRIPT) as process:  # below what a file may take
+        assert process.communicate(timeout=60)[0] == "A\n"
 
 
 def children_of(process: int) -> list[int]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from steep.core.artifacts import MANIFEST, Project
+from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document
 from steep.documents.split import split_document
 from steep.documents.split_tokens import TokenSplit, split_by_structure
-from steep.documents.store import load_documents, write_documents
+from steep.documents.store import build_documents, load_documents, write_documents
 
 
 def test_documents_come_back_as_they_were(tmp_path: Path) -> None:
@@ -14,6 +17,20 @@ def test_documents_come_back_as_they_were(tmp_path: Path) -> None:
     documents = (odd, *split_document(long, 50))
     write_documents(tmp_path / "documents.jsonl", documents)
     assert load_documents(tmp_path / "documents.jsonl") == documents
+
+
+def test_a_file_that_is_skipped_makes_no_other_artifact(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\nText.")
+    project, settings = Project(tmp_path), DocumentsConfig(path=tmp_path / "docs")
+    before = build_documents(project, settings)
+    (tmp_path / "docs" / "photo.jpg").write_bytes(b"x")
+    after = build_documents(project, settings)
+    assert after.path == before.path
+    manifest = json.loads((after.path / MANIFEST).read_text())
+    assert manifest == after.manifest
+    assert manifest["counts"] == {"files": 2, "documents": 1, "parts": 1, "skipped": 1}
+    assert [each["source"] for each in manifest["skipped"]] == ["photo.jpg"]
 
 
 def test_parts_by_structure_come_back_as_they_were(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from steep.core.errors import UserError
+from steep.documents.document import reason_lines
 from steep.documents.reading import read_documents
 
 
@@ -191,17 +192,14 @@ def test_odd_file_names_and_links_are_no_accident(tmp_path: Path) -> None:
     assert {each.source for each in reading.skipped} == {"self.md", "up", "pipe.txt"}
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [("a.rtf", "pandoc a.rtf -t gfm -o a.md"), ("a b.rst", "pandoc 'a b.rst' -t gfm -o 'a b'.md")],
-)
-def test_unknown_kinds_name_the_command_that_converts(
-    tmp_path: Path, name: str, command: str
-) -> None:
-    write(tmp_path, good_txt="Text.")
-    (tmp_path / name).write_bytes(b"%x")
-    (skipped,) = read_documents(tmp_path).skipped
-    assert skipped.reason.endswith(command)
+def test_unknown_kinds_name_the_command_that_converts_once_for_all_files(tmp_path: Path) -> None:
+    write(tmp_path, good_txt="Text.", a_rtf="%x", b_RTF="%x", c_jpg="x")
+    (tmp_path / "Makefile").write_text("all:")
+    assert reason_lines(read_documents(tmp_path).skipped) == [
+        "skipped Makefile: a name without a suffix",
+        "skipped a.rtf and 1 more: unknown kind '.rtf'; convert it: pandoc IN.rtf -t gfm -o OUT.md",
+        "skipped c.jpg: unknown kind '.jpg'",
+    ]
 
 
 def test_bad_lines_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
@@ -255,7 +253,7 @@ def test_what_cannot_be_read_is_named_and_does_not_stop_the_rest(tmp_path: Path)
         "e.g. iconv -f WINDOWS-1252 -t UTF-8 odd.txt > odd-utf8.txt"
     )
     assert "broken link" in reasons["gone.txt"]
-    assert reasons["page.rst"].startswith("unknown kind '.rst'; expected .txt")
+    assert reasons["page.rst"].startswith("unknown kind '.rst'; convert it: pandoc")
 
 
 def test_a_linked_folder_is_named_and_not_followed(tmp_path: Path) -> None:

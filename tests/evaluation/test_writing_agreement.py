@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.evaluation.writing.agreement import agrees
+from steep.evaluation.writing.agreement import agrees, makes_right
 from steep.evaluation.writing.spans import locate
 
 
@@ -62,9 +62,34 @@ def test_another_answer_does_not_agree(reply: str, accepted: str) -> None:
     assert not agrees(reply, accepted)
 
 
+@pytest.mark.parametrize(
+    ("option", "right", "is_right"),
+    [
+        ("NP", "NP-complete", False),
+        ("red", "dark red", False),
+        ("House of Orleans", "House of Guise", False),
+        ("4 May 1874", "1874", False),
+        ("1874", "4 May 1874", True),
+        ("in 1887", "1887", True),
+        ("Varnholt", "Edda Varnholt", True),
+        ("11", "eleven minutes", True),
+        ("more than 200", "more than 600", True),
+        ("more than 900", "more than 600", False),
+        ("at most 900", "600", True),
+        ("less than 900", "more than 600", False),
+        ("weniger als 90", "weniger als 60", True),
+    ],
+)
+def test_an_option_beside_the_right_one_may_be_right_too(
+    option: str, right: str, is_right: bool
+) -> None:
+    assert makes_right(option, right) == is_right
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_agreement_takes_any_text_and_an_answer_agrees_with_itself(one: str, other: str) -> None:
     agrees(one, other)
+    makes_right(one, other)
     assert agrees(one, one) or not any(map(str.isalnum, one)) or "".join(one.split()) != one
 
 

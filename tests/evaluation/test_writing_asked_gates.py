@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container
+from dataclasses import replace
 
 import pytest
-from written import ACROSS, SHORT, SOURCES, candidate
+from written import ACROSS, SHORT, SOURCES, FunctionEngine, candidate
 
-from steep.evaluation.engines import (
-    TOO_LONG,
-    Decoding,
-    OnOutput,
-    OptionScores,
-    Output,
-    Progress,
-    keep_nothing,
-    no_progress,
-)
+from steep.documents.document import Document
+from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.writing.asked_gates import Checks, known_to_base
-from steep.evaluation.writing.candidates import Candidate
-
-
-@dataclass
-class FunctionEngine:
-    """Answers prompts by a function of prompt and sample, and scores options by another."""
-
-    reply: Callable[[str, int], str] = lambda prompt, sample: ""
-    score: Callable[[str, str], float] = lambda prompt, option: 0.0
-    reason: str = "stop"
-    prompts: list[str] = field(default_factory=list)
-
-    def generate(
-        self,
-        prompts: Sequence[str],
-        decoding: Decoding,
-        on_progress: Progress = no_progress,
-        on_output: OnOutput = keep_nothing,
-    ) -> list[list[Output]]:
-        self.prompts += prompts
-        samples = range(decoding.samples)
-        return [[Output(self.reply(p, n), self.reason, 0, None) for n in samples] for p in prompts]
-
-    def logprobs(
-        self,
-        prompts: Sequence[str],
-        options: Sequence[Sequence[str]],
-        on_progress: Progress = no_progress,
-    ) -> list[OptionScores]:
-        return [
-            OptionScores.of(own, [self.score(prompt, each) for each in own], [1] * len(own))
-            for prompt, own in zip(prompts, options, strict=True)
-        ]
+from steep.evaluation.writing.candidates import Candidate, Span
+from steep.evaluation.writing.sources import Sources
 
 
 def letter_of(prompt: str, option: str) -> str:
@@ -101,7 +62,7 @@ def test_a_document_beyond_the_context_is_the_reason() -> None:
 def test_blind_answers_reject_by_majority() -> None:
     knows = checks(choosing("Edda Varnholt")).answered_blind([candidate()], 4)
     assert [each.gate for each in knows.rejected] == ["answerable without the document"]
-    assert knows.rejected[0].reason == "4 of 4 answers without the document are right"
+    assert knows.rejected[0].reason.startswith("4 of 4 answers without the document are right (by")
     half = checks(varnholt_in({1, 3}))
     assert half.answered_blind([SHORT], 4).rejected == []
     assert half.answered_blind([SHORT], 4).passed == [SHORT]
@@ -138,3 +99,55 @@ def test_the_base_is_asked_short_questions_in_words() -> None:
     assert found.passed == [candidate()]
     (prompt,) = engine.prompts
     assert prompt.endswith("who built the Quillon Ferry?\nAnswer:") and "1887" not in prompt
+
+
+def related_documents() -> Sources:
+    """Two documents about the same firm and ferry, and one about neither."""
+    text = "The Quillon Ferry was sold in {year}. Orla Hask of Tessel paid for the Quillon Ferry."
+    about = "Glaciers of the north move slowly. Nobody has counted the stones below them. " * 3
+    return Sources(
+        (
+            Document("a", "The Quillon Ferry", text.format(year=1887)),
+            Document("b", "Ferries of Tessel", text.format(year=1902)),
+            Document("c", "Glaciers", about),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("When was the Quillon Ferry sold?", ["b"]),
+        ("When did Bram Ostrel sell the Quillon Ferry?", []),  # the other has no such name
+        ("How slowly do stones move?", []),
+    ],
+)
+def test_only_a_close_passage_of_a_related_document_can_be_ambiguous(
+    question: str, asked: list[str]
+) -> None:
+    own = candidate(question=question, part_ids=("a",), document_ids=("a",))
+    (found,) = related_documents().close_chunks([own], 2)
+    assert [chunk.document_id for chunk in found] == asked
+
+
+def test_a_passage_is_shown_in_whole_sentences() -> None:
+    sentences = [f"Sentence {n} of {n % 7} says {'very ' * (n % 9)}much." for n in range(300)]
+    sources = Sources((Document("d", "D", " ".join(sentences)),))
+    assert len(sources.chunks) > 3
+    for chunk in sources.chunks:
+        shown = sources.whole_sentences(chunk).removeprefix(f"{chunk.heading}\n\n")
+        assert shown.startswith("Sentence") and shown.endswith("much.")
+        assert chunk.text in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"), [("both", True), ("1 and 2", True), ("", True), ("1", False), ("2.", False)]
+)
+def test_a_joined_question_needs_both_sentences(said: str, passes: bool) -> None:
+    spans = (Span("quillon", 0, "Edda Varnholt built it."), Span("hask", 0, "Orla Hask"))
+    joined = replace(ACROSS, spans=spans)
+    found = checks(lambda *_: f"Answer: {said}").one_sentence([joined, candidate()])
+    assert (joined in found.passed) == passes and candidate() in found.passed
+    twice = replace(joined, spans=(spans[0], Span("quillon", 5, "Varnholt built it.")))
+    (rejected,) = checks(lambda *_: "Answer: both").one_sentence([twice]).rejected
+    assert rejected.reason == "both quotations are from one sentence"

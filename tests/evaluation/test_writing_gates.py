@@ -14,6 +14,7 @@ from steep.evaluation.writing.candidates import (
     OPTIONS,
     Candidate,
     Rejected,
+    Span,
     candidate_of,
     option_orders,
     question_rows,
@@ -54,6 +55,8 @@ def test_good_questions_pass() -> None:
         "What must be broken before an operator can tamper with it?",
         "What tool do stratigraphers use to see their data in three dimensions?",
         "Which museum sells its stairs?",
+        "What followed the passage of the Kansas Act?",
+        "Who built the section between Bram and Tessel?",
     ],
 )
 def test_a_pronoun_may_stand_for_what_the_question_names(question: str) -> None:
@@ -93,6 +96,46 @@ def test_giveaways() -> None:
     assert failed(question="Which Varnholt built the Ferry?") == "giveaway"
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "wrong", "gives_away"),
+    [
+        (
+            "What does the graph isomorphism problem ask about two finite graphs?",
+            "whether two finite graphs are isomorphic",
+            ("whether two finite graphs are planar", "whether two finite graphs are linked",
+             "whether two finite graphs are coloured"), True,
+        ),
+        (
+            "What does the graph colouring problem ask about two finite graphs?",
+            "whether two finite graphs are linked",
+            ("whether two finite graphs are planar", "whether two finite graphs are isomorphic",
+             "whether two finite graphs are coloured"), False,
+        ),
+        (
+            "What is the name of the second theatre of Tessel?", "2nd Space Theatre",
+            ("Star Theatre of Bram", "Old Lake Theatre", "Good Oar Theatre"), True,
+        ),
+        ("How many ropes broke?", "618", ("ninety-eight", "forty", "two hundred"), True),
+        ("How many ropes broke?", "618", ("ninety-eight", "40", "two hundred"), False),
+        ("Which Islamic party did he found?", "Jamaat-e-Islami",
+         ("Islamic State of Iraq", "Tablighi Jamaat", "Muslim Brotherhood"), False),
+        ("Where are the ferries built?", "Tessel Market", ("Bram Mine", "Lake Shore", "Ostrel"),
+         False),
+    ],
+)  # fmt: skip
+def test_a_right_option_of_another_form_gives_itself_away(
+    question: str, answer: str, wrong: tuple[str, ...], gives_away: bool
+) -> None:
+    own = candidate(question=question, answers=(answer,), wrong=wrong)
+    found = check_free(replace(own, spans=(Span("quillon", 0, answer),)))
+    assert (found is not None and found.gate == "giveaway") == gives_away, found
+
+
+def test_any_accepted_answer_in_the_span_is_enough() -> None:
+    short = spanned(replace(SHORT, answers=("The builder Varnholt", "Edda Varnholt")))
+    assert check_free(short) is None
+
+
 def test_options_must_be_three_wrong_and_distinct_ones() -> None:
     assert failed(wrong=("Orla Hask", "Joren Pell")) == "options"
     assert failed(wrong=("Orla Hask", "Joren Pell", "orla hask!")) == "options"
@@ -123,12 +166,13 @@ def test_a_span_must_be_in_its_own_document() -> None:
 
 SUBJECTS = st.sampled_from(["Edda", "Orla", "Joren Pell", "Ines"])
 ASKED = st.builds(
-    lambda verb, thing, answer: candidate(
-        question=f"Who {verb} the {thing} of the old Quillon Ferry?", answers=(answer,)
+    lambda verb, thing, answer, kind: candidate(
+        question=f"Who {verb} the {thing} of the old Quillon Ferry?", answers=(answer,), kind=kind
     ),
     st.sampled_from(["built", "painted", "sold"]),
     st.sampled_from(["hull", "rope", "red wheel"]),
     SUBJECTS,
+    st.sampled_from(["choice", "joined"]),
 )
 
 
@@ -145,6 +189,39 @@ def test_what_stays_of_duplicates_does_not_depend_on_their_order(
     assert not any(is_duplicate(a, b) for a in kept for b in kept if a is not b)
     assert all(any(is_duplicate(e.candidate, k) for k in kept) for e in gone if e.candidate)
     assert drop_duplicates(candidates, kept, seed)[0] == []
+
+
+def test_duplicates_share_an_answer_or_mirror_each_other() -> None:
+    def asked(question: str, answer: str, quote: str = "") -> Candidate:
+        return candidate(
+            kind="short-answer", wrong=(), question=question, answers=(answer,),
+            quotes=(quote or FERRY.text,),
+        )  # fmt: skip
+
+    ac = asked("What does the class AC stand for?", "Alpha Circuits")
+    ip = asked("What does the class IP stand for?", "Inner Proofs")
+    assert not is_duplicate(ac, ip)
+    assert not is_duplicate(
+        asked("In which year was AC found?", "1887"), asked("In which year was IP found?", "1887")
+    )
+    first = spanned(asked("Who built the Quillon Ferry?", "Edda Varnholt"))
+    mirror = spanned(asked("Which ferry did Edda Varnholt build?", "the Quillon Ferry"))
+    assert is_duplicate(first, mirror) and is_duplicate(mirror, first)
+    models = asked("What did the boy Bram make of paper?", "models of space ships")
+    vision = asked("What did the boy Bram see in dreams?", "a space ship")
+    assert not is_duplicate(models, vision)
+    assert not is_duplicate(
+        asked("What did the boy Bram see made?", "models of space ships"),
+        asked("What did the boy Bram see in dreams?", "space ships"),
+    )
+
+
+def test_of_duplicates_the_kind_that_is_hard_to_write_stays() -> None:
+    choices = [candidate(question=f"Who {verb} the Quillon Ferry?") for verb in ("built", "BUILT")]
+    joined = replace(candidate(), kind="joined", id="").identified()
+    for seed in range(5):
+        (kept,), gone = drop_duplicates([*choices, joined], [], seed)
+        assert kept.kind == "joined" and len(gone) == 2
 
 
 def test_duplicates_are_the_same_question_not_the_same_words() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,17 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 
+from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.evaluation.engines import Output
-from steep.evaluation.writing.candidates import KINDS, Kind
+from steep.evaluation.writing.candidates import KINDS, Candidate, Kind
 from steep.evaluation.writing.config import KindShares, QuestionsConfig
+from steep.evaluation.writing.free_gates import find_spans
 from steep.evaluation.writing.prompts import (
     blind_prompt,
     open_book_prompt,
     other_document_prompt,
+    sentences_prompt,
     write_prompt,
 )
-from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted
+from steep.evaluation.writing.quotas import MOST_PER_CALL, orders, wanted, words_in
 from steep.evaluation.writing.reading import read_answer, read_letters, read_questions
 from steep.evaluation.writing.sources import Sources
 
@@ -29,15 +34,27 @@ def all_prompts() -> str:
     """Return every kind of prompt, under its name."""
     asked = {f"write {kind}": write_prompt([FERRY], kind, 3) for kind in KINDS[:3]}
     asked["write across, names and earlier questions"] = write_prompt(
-        [FERRY, FIRM], "across", 2, ["Lake Ostrel", "Bram"], ["Who built it?"], ("Edda", "1887.")
+        [FERRY, FIRM],
+        "across",
+        2,
+        ["Lake Ostrel", "Bram"],
+        ["Who built it? (Edda)"],
+        ("Edda", "1887."),
     )
-    chunk = SOURCES.other_chunks([candidate(question="Who founded the firm of Hask?")], 1)[0][0]
+    (spanned,) = find_spans([ACROSS], SOURCES)
+    assert isinstance(spanned, Candidate)
     asked |= {
         "open book, options": open_book_prompt(ACROSS, [FERRY, FIRM], (2, 0, 1, 3)),
         "open book, short answer": open_book_prompt(SHORT, [FERRY], None),
-        "other document": other_document_prompt(candidate(), chunk),
-        "blind, options": blind_prompt(candidate(), FERRY, (0, 1, 2, 3)),
-        "blind, short answer": blind_prompt(SHORT, FERRY, None),
+        "other document": other_document_prompt(candidate(), SOURCES.chunks[1].shown),
+        "needed sentences": sentences_prompt(spanned),
+        "blind, options": blind_prompt(candidate(), [FERRY], (0, 1, 2, 3)),
+        "blind, short answer": blind_prompt(
+            replace(SHORT, question="Who built it?"), [FERRY], None
+        ),
+        "blind, two documents": blind_prompt(
+            replace(ACROSS, question="Whose rope is it?"), [FERRY, FIRM], (3, 2, 1, 0)
+        ),
     }
     return "".join(f"=== {name} ===\n{text}\n" for name, text in asked.items())
 
@@ -48,7 +65,8 @@ def test_prompts_are_the_golden_ones() -> None:
 
 def test_blind_prompts_have_the_name_of_the_document_alone() -> None:
     for each in (candidate(), SHORT):
-        shown = blind_prompt(each, FERRY, (0, 1, 2, 3) if each.is_choice else None)
+        each = replace(each, question="Who built it?")
+        shown = blind_prompt(each, [FERRY], (0, 1, 2, 3) if each.is_choice else None)
         assert "1961" in shown and "1887" not in shown and "rope" not in shown
 
 
@@ -84,6 +102,9 @@ def test_questions_are_read_whatever_stands_around_them(text: str) -> None:
         ({"question": "?" * 401}, "longer than 400 characters"),
         ({"answer": "x" * 201}, "longer than 200 characters"),
         ({"quote": ["x"]}, "expected a text as 'quote'"),
+        ({"question": "Which man fled; which brand was it?"}, "two questions in one"),
+        ({"question": "Who built it and when was it sold?"}, "two questions in one"),
+        ({"question": "Who built it? And where?"}, "two questions in one"),
     ],
 )
 def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str) -> None:
@@ -100,6 +121,21 @@ def test_what_cannot_be_read_is_kept_with_its_reason(change: object, reason: str
         assert read_questions(answer(none), "choice", [FERRY], 3) == ((), ())
     (prose,) = read_questions(answer("I would rather not."), "choice", [FERRY], 1).rejected
     assert (prose.gate, prose.text) == ("unreadable", "I would rather not.")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "The class of the thesis has its own functions; what is it called?",
+        'Who wrote "Who Goes There?" and "Night"?',
+        "Which man, whose aunt built the ferry and who rowed, fled?",
+    ],
+)
+def test_one_question_may_have_several_clauses(question: str) -> None:
+    found = read_questions(
+        answer(json.dumps([GOOD | {"question": question}])), "choice", [FERRY], 1
+    )
+    assert [each.question for each in found.candidates] == [question]
 
 
 @given(st.text(max_size=80), st.sampled_from(KINDS))
@@ -146,12 +182,44 @@ def test_questions_are_in_proportion_to_length_and_kinds_to_their_shares() -> No
     assert all(slot.kind != "across" for slot in alone)
 
 
+def test_only_related_documents_are_joined() -> None:
+    """Where no document is related, other kinds have the place of questions across."""
+    ferry = "Edda Varnholt of Tessel built the Quillon Ferry. " * 50
+    other = "Prime numbers of Euclid and Fermat divide. Gauss and Riemann sought them. " * 50
+    parts = [Document("f", "Ferry", ferry), Document("g", "Boats of Tessel", ferry)]
+    parts += [Document("p", "Primes", other)]
+    sources = Sources(parts)
+    assert sources.without_related == ["p"]
+    settings = QuestionsConfig(per_1000_words=40)
+    slots = wanted(sources, settings)
+    assert {slot.part_id for slot in slots if slot.kind == "across"} == {"f", "g"}
+    for id_ in ("f", "p"):
+        number = sum(n for slot, n in slots.items() if slot.part_id == id_)
+        assert number == round(40 * words_in(sources.by_id[id_].text) / 1000)
+    by_kind = Counter(slot.kind for slot in slots.elements())
+    assert by_kind["across"] <= sum(by_kind.values()) / 8 + 1
+    pairs = [each.parts for each in orders(slots, sources) if each.kind == "across"]
+    assert pairs and all({"f", "g"} == {part.id for part in pair} for pair in pairs)
+    only = KindShares(choice=0, short_answer=0, joined=0, across=1)
+    with pytest.raises(UserError, match="No two documents are related"):
+        wanted(Sources(parts[::2]), QuestionsConfig(shares=only))
+
+
+def test_names_for_wrong_options_are_whole_names_of_related_documents() -> None:
+    text = (
+        "Good Lord, said Edda Varnholt. Visitors of the Victoria and Albert Museum saw Let's Make "
+        "a Deal with Orla Hask. It's Lethla."
+    )
+    sources = Sources([Document("f", "T", "Orla Hask came."), Document("g", "T", text)])
+    assert sources.names_near(sources.parts[0]) == ["Edda Varnholt"]
+
+
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=4), st.integers(0, 9))
 def test_orders_ask_for_all_that_is_missing_and_some_spare(words: list[int], shares: int) -> None:
     sources = documents(*words)
     own = KindShares(choice=1, short_answer=shares, joined=1, across=shares)
     slots = wanted(sources, QuestionsConfig(shares=own))
-    made = orders(slots, sources, 0)
+    made = orders(slots, sources)
     for slot, number in slots.items():
         asked = sum(each.count for each in made if each.slot == slot)
         assert number <= asked <= 1.5 * number + 1
@@ -164,11 +232,18 @@ def test_several_calls_about_one_text_ask_about_its_sections() -> None:
     text = " ".join(f"w{number}" for number in range(6000))
     sources = Sources([Document("d", "D", text)])
     shares = KindShares(choice=1, short_answer=0, joined=0, across=0)
-    made = orders(wanted(sources, QuestionsConfig(shares=shares)), sources, 0)
+    made = orders(wanted(sources, QuestionsConfig(shares=shares)), sources)
     assert len(made) == 6 and len({each.section for each in made}) == 6
-    assert made[0].section == ("w0 w1 w2 w3 w4 w5", "w994 w995 w996 w997 w998 w999")
+    assert made[0].section == ("w0 w1 w2 w3 w4 w5", "w1148 w1149 w1150 w1151 w1152 w1153")
+    prose = " ".join(f"Sentence {n} of it has {'very ' * (n % 40)}many words." for n in range(300))
+    whole = Sources([Document("d", "D", prose)])
+    cut = orders(wanted(whole, QuestionsConfig(shares=shares)), whole)
+    assert len(cut) > 2
+    for each in cut:
+        assert each.section is not None
+        assert each.section[0].startswith("Sentence") and each.section[1].endswith("many words.")
     prompts = {write_prompt(e.parts, e.kind, e.count, section=e.section) for e in made}
     assert len(prompts) == 6, "equal prompts would be one call"
     chinese = Sources([Document("c", "C", "\u6e21\u8239" * 4000)])
-    sections = [each.section for each in orders(wanted(chinese, QuestionsConfig()), chinese, 0)]
+    sections = [each.section for each in orders(wanted(chinese, QuestionsConfig()), chinese)]
     assert all(section is None or max(map(len, section)) <= 6 for section in sections)

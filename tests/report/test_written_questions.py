@@ -11,7 +11,7 @@ import pytest
 from steep.core.artifacts import Project
 from steep.core.files import write_json
 from steep.evaluation.writing.candidates import GATES
-from steep.evaluation.writing.results import GateCount, KindCount, WritingResult
+from steep.evaluation.writing.results import BlindCount, GateCount, KindCount, WritingResult
 from steep.report.render import draw_section
 from steep.report.run_data import find_written
 from steep.report.sections.questions import written_questions
@@ -21,13 +21,18 @@ RESULT = WritingResult(
     blind="other",
     base="base/model",
     kinds=(KindCount("choice", 30, 25), KindCount("across", 10, 10)),
+    asked_for=75,
     candidates=60,
     gates=tuple(GateCount(gate, None if gate == "rejected in review" else 50, 2) for gate in GATES),
+    blind_kinds=(BlindCount("choice", 40, 2),),
     spare=2,
     unfinished=1,
     documents=5,
     without_questions=("d3",),
+    short=("d2", "d3"),
+    unrelated=0,
     rounds=2,
+    exhausted=False,
     letters={"A": 9, "B": 9, "C": 9, "D": 8},
     marks={"written": 35},
     limit_reached=False,

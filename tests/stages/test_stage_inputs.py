@@ -47,9 +47,9 @@ def test_documents_change_with_what_is_read_and_nothing_else(project: Project) -
     assert documents.run(config, project).path == first.path
     (folder / "notes.docx").write_bytes(b"\xd0\xcf")
     skipped = documents.run(config, project)
-    assert skipped.path != first.path and skipped.manifest["counts"]["skipped"] == 1
+    assert skipped.path == first.path and skipped.manifest["counts"]["skipped"] == 1
     (folder / "pell.md").write_text("# Joren Pell\n\nHe kept bees.")
-    assert documents.run(config, project).path not in (first.path, skipped.path)
+    assert documents.run(config, project).path != first.path
 
 
 def test_a_single_file_that_is_renamed_is_another_document(project: Project) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from steep.core.formatting import count, percent, plural, shorten
-from steep.core.tables import table, wrapped
+from steep.core.tables import fitted, table, wrapped
 
 if TYPE_CHECKING:
     from steep.documents.document import Document, Skipped
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 LISTED = 20  # documents
 LISTED_OUTLINES = 3
-LISTED_DUPLICATES = LISTED_SKIPPED = 10
-LONGEST_TITLE = 26  # characters
+LISTED_DUPLICATES = LISTED_REASONS = 10
+LONGEST_TITLE = 26  # columns of a terminal
 UNCLEAR = "?"
 HEAD = ("document", "title", "tokens", "language", "reader", "parts")
 
 
 def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
     """Yield the documents, their totals, those that are alike, and what was skipped."""
+    from steep.documents.document import reason_lines
+
     documents = summary.documents[: None if every else LISTED]
     yield from table([HEAD, *map(_row, documents)], texts=(0, 1, 3, 4))
     yield from _more(len(summary.documents) - len(documents), "document", "--all")
@@ -32,9 +34,10 @@ def of_summary(summary: ReadingSummary, every: bool) -> Iterator[str]:
         yield from wrapped(_duplicate(each))
     if not every:
         yield from _more(len(duplicates) - LISTED_DUPLICATES, "document like another", "--all")
-    for line in of_skipped(summary.skipped[:LISTED_SKIPPED]) if summary.skipped else ():
+    reasons = reason_lines(summary.skipped)
+    for line in reasons[:LISTED_REASONS]:
         yield from wrapped(line)
-    yield from _more(len(summary.skipped) - LISTED_SKIPPED, "reason", "--skipped")
+    yield from _more(len(reasons) - LISTED_REASONS, "reason", "--skipped")
 
 
 def of_skipped(skipped: Sequence[Skipped]) -> Iterator[str]:
@@ -68,7 +71,7 @@ def _last(section: SectionSummary) -> str:
 def _row(document: DocumentSummary) -> tuple[str, ...]:
     return (
         document.id,
-        shorten(document.title, LONGEST_TITLE),
+        fitted(document.title, LONGEST_TITLE),
         count(document.tokens),
         document.language or UNCLEAR,
         document.reader,

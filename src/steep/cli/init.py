@@ -10,6 +10,7 @@ import typer
 from steep.cli.options import DEFAULT_CONFIG, command, print_first
 from steep.core.formatting import plural
 from steep.core.words import count_words
+from steep.documents.document import reason_lines
 
 
 def init(
@@ -37,7 +38,7 @@ def init(
     words = sum(count_words(document.text) for document in reading.documents)
     read = plural(len(reading.documents), "document")
     typer.echo(f"{read}, {plural(words, 'word')}, {reading.left_out} skipped")
-    print_first(f"{each.label}: {each.reason}" for each in reading.skipped)
+    print_first(reason_lines(reading.skipped))
     if asked:
         valid, invalid = len(asked.questions), len(asked.skipped)
         which = f"{valid} valid as multiple choice, {invalid} not"

@@ -69,9 +69,11 @@ def command(verb: str, path: Path, overrides: Sequence[str] | None = None) -> st
 
 def print_first(lines: Iterable[str]) -> None:
     """Print the first lines to standard error, and how many more there are."""
+    from steep.core.tables import wrap_text
+
     every = list(lines)
     for line in every[:SHOWN]:
-        typer.echo(f"  {line}", err=True)
+        typer.echo(wrap_text(f"  {line}"), err=True)
     if len(every) > SHOWN:
         typer.echo(f"  and {len(every) - SHOWN:,} more", err=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from steep.core.formatting import cost_of, count, dollars, plural, reasons, span
 from steep.core.tables import table
-from steep.evaluation.writing.about import cautions, gate_rows, same_model
+from steep.evaluation.writing.about import cautions, gate_rows, same_model, unrelated
 from steep.evaluation.writing.plan import WritingPlan
 from steep.evaluation.writing.results import WritingResult
 from steep.evaluation.writing.separation import Separation
@@ -40,6 +40,8 @@ def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
             f"completed in this project, not paid again: {plural(plan.completed, 'request')}, "
             + (f"cost {spent}")
         )
+    if plan.unrelated:
+        yield f"note: {unrelated(plan.unrelated, plan.documents)}"
     yield from (f"warning: {each}" for each in same_model(plan.steps[0].model, generator))
 
 
@@ -76,6 +78,12 @@ def of_writing(result: WritingResult, generator: str) -> Iterator[str]:
 
 def of_separation(found: Separation) -> Iterator[str]:
     """Yield whether prompts of recipes have anything of the questions."""
+    if not found.calls:
+        yield (
+            "separation: not checked, as no call of a recipe is in the ledger; the prompts of "
+            "imported texts are unknown"
+        )
+        return
     searched = f"separation: the prompts of {plural(found.calls, 'call')} of recipes searched"
     if not found.leaks:
         yield f"{searched}; none has a question, or a pair of supporting sentences"

@@ -137,6 +137,11 @@ def reasons(counts: Mapping[str, int], none: str = "none") -> str:
     return ", ".join(f"{reason} ({count(number)})" for reason, number in counts.items()) or none
 
 
+def quoted(text: str, characters: int) -> str:
+    """Return a text between quotation marks, cut to fit, with an ellipsis."""
+    return f"'{shorten(text, characters)}'"
+
+
 def shorten(text: str, characters: int) -> str:
     """Return a label cut to fit, with an ellipsis."""
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"

@@ -17,6 +17,7 @@ from steep.core.formatting import duration
 
 TERMINAL_INTERVAL_S = 0.2
 PLAIN_INTERVAL_S = 15.0
+LEAST_RATE = 0.1  # per second; below, a rate is shown per minute
 USUAL_COLUMNS = 80
 SEPARATOR = "  "
 CLEAR = "\r\x1b[K"  # to the start of the line, and erase it
@@ -84,7 +85,7 @@ class Progress:
         if self.total is not None and rate > 0:
             parts.append(f"{duration((self.total - done) / rate)} left")
         if rate > 0:
-            parts.append(f"{rate:,.1f}/s")
+            parts.append(f"{rate:,.1f}/s" if rate >= LEAST_RATE else f"{60 * rate:,.1f}/min")
         parts += [f"{key.replace('_', ' ')} {value}" for key, value in facts.items()]
         return parts
 

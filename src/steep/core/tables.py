@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Container, Iterator, Sequence
 from itertools import zip_longest
 
@@ -14,6 +15,24 @@ NARROW_NAME, WIDE_NAME = 10, 24
 WIDE_TEXT = 30  # columns of folded text in other columns
 BRACKET = re.compile(r" (?=[(\[])")  # an interval may stand below its value
 Row = Sequence[str]
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a Chinese character."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return a text cut to fit into columns of a terminal, with an ellipsis."""
+    if display_width(text) <= columns:
+        return text
+    cut = text[: columns - 1]
+    while display_width(cut) >= columns:
+        cut = cut[:-1]
+    return f"{cut.rstrip()}…"
 
 
 def terminal_columns() -> int:
@@ -116,7 +135,8 @@ def _broken(rows: Sequence[Row], columns: int, left: Sequence[bool]) -> _Cells:
 
 def _widths(cells: _Cells) -> list[int]:
     return [
-        max(len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)
+        max(display_width(line) for cell in column for line in cell)
+        for column in zip(*cells, strict=True)
     ]
 
 
@@ -144,9 +164,14 @@ def _lines(cells: _Cells, left: Sequence[bool], rule: bool) -> Iterator[str]:
     for number, row in enumerate(cells):
         for line in zip_longest(*row, fillvalue=""):
             padded = [
-                text.ljust(width) if is_text else text.rjust(width)
+                _padded(text, width, is_text)
                 for text, width, is_text in zip(line, widths, left, strict=True)
             ]
             yield GAP.join(padded).rstrip()
         if rule and number == 0:
             yield "-" * _width(cells)
+
+
+def _padded(text: str, width: int, is_text: bool) -> str:
+    blanks = " " * (width - display_width(text))
+    return text + blanks if is_text else blanks + text

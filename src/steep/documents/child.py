@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TextIO
 
 from steep.core.formatting import file_size
@@ -82,6 +82,7 @@ class _Child:
 
 
 _idle: list[_Child] = []
+_taking = Lock()
 
 
 def run_tasks(
@@ -130,10 +131,11 @@ def _start(task: Task, limits: ChildLimits) -> _Child:
 
 
 def _take(limits: ChildLimits) -> _Child | None:
-    for child in _idle:
-        if child.limits == limits:
-            _idle.remove(child)
-            return child
+    with _taking:  # two threads must not take the same one
+        for child in _idle:
+            if child.limits == limits:
+                _idle.remove(child)
+                return child
     return None
 
 
@@ -183,9 +185,9 @@ def _ended(child: _Child) -> Answer:
         return Answer(failure=f"it took more than {WALL_FACTOR * seconds:g} s", limited=True)
     if -code == signal.SIGKILL:
         return Answer(failure="its process was killed, as when memory runs out", passing=True)
-    known = -code in _CRASHES
-    cause = signal.Signals(-code).name if known else f"exit code {code}"
-    return Answer(failure=f"its process crashed ({cause})", limited=True)
+    if -code in _CRASHES:
+        return Answer(failure=f"its process crashed ({signal.Signals(-code).name})", limited=True)
+    return Answer(failure=f"its process ended with exit code {code}", passing=True)
 
 
 def _end(child: _Child, kill: bool = True) -> None:
@@ -254,10 +256,16 @@ def _write(answer: Mapping[str, Any], answers: TextIO) -> None:
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    """Limit the address space to what is used now and `memory_bytes` more, on Linux."""
+    """Limit the address space to what is used now and `memory_bytes` more, on Linux.
+
+    A lower limit of the shell (`ulimit -v`) holds.
+    """
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
     except OSError:
         return
     used = int(pages) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))
+    given = resource.getrlimit(resource.RLIMIT_AS)
+    most = (each for each in given if each != resource.RLIM_INFINITY)
+    limit = min([used + memory_bytes, *most])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

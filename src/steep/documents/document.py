@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from steep.core.formatting import count
+
+EMPTY = "the file is empty"
 TITLE_SEPARATOR = " > "
 BETWEEN_PARTS = "\n\n"  # what stands between two parts of a document, unless they say otherwise
 
@@ -83,6 +86,19 @@ class Skipped:
     def label(self) -> str:
         """Return the place, with a word for what happened there."""
         return f"{'note on' if self.kept else 'skipped'} {self.source}"
+
+
+def reason_lines(skipped: Iterable[Skipped]) -> list[str]:
+    """Return one line per reason: its first place, how many more there are, and the reason."""
+    groups: dict[tuple[bool, str], list[Skipped]] = {}
+    for each in skipped:
+        groups.setdefault((each.kept, each.reason), []).append(each)
+    return [_reason_line(first, len(more)) for first, *more in groups.values()]
+
+
+def _reason_line(first: Skipped, more: int) -> str:
+    also = f" and {count(more)} more" if more else ""
+    return f"{first.label}{also}: {first.reason}"
 
 
 @dataclass(frozen=True, slots=True)

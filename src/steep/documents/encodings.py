@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 from steep.core.formatting import count, plural
 from steep.documents.document import Skipped
 from steep.documents.legacy_encodings import is_latin, likely_encoding
-from steep.documents.records import not_utf8, other_encoding, recoding
+from steep.documents.records import not_utf8, other_encoding
 
 CHUNK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 16  # of lines with bytes that are not ASCII, for the detection
@@ -116,7 +116,7 @@ def file_decoding(path: Path, name: str) -> Decoding:
     if encoding is None or is_mixed or replaced * LEAST_BYTES_PER_UNDEFINED > scan.bad:
         raise NotUTF8(not_utf8(bad, place, name))
     undefined = f", with {plural(replaced, 'character')} replaced by U+FFFD" if replaced else ""
-    hint = f"if that is wrong: {recoding('ENCODING', name)}"
+    hint = "if that is wrong: iconv -f ENCODING -t UTF-8 IN > OUT"
     return Decoding(encoding, "replace", f"read as {encoding}, which is likely{undefined}; {hint}")
 
 

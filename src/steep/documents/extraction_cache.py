@@ -52,11 +52,19 @@ class ExtractionCache:
                 self.directory.mkdir(parents=True, exist_ok=True)
                 # Without a sync, which would take longer than most files: `get` checks the entry.
                 temporary = self.directory / f".{key}.{os.getpid()}.tmp"
-                temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
-                temporary.replace(self.path(key))
+                try:
+                    temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+                    temporary.replace(self.path(key))
+                finally:
+                    temporary.unlink(missing_ok=True)
                 return
         except OSError as error:
-            log.debug("extracted texts are not kept: %s", error)
+            if not self.memory:  # said once
+                log.warning(
+                    "warning: cannot write to %s: %s; each command reads all files again",
+                    self.directory,
+                    error.strerror or error,
+                )
         self.memory[key] = entry
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from steep.core.errors import UserError
 from steep.core.token_counts import TokenCounter
+from steep.documents.archives import uncompressed_name
 from steep.documents.document import Document, Reading, Skipped
 from steep.documents.language import document_language
 from steep.documents.structure import sections_of
@@ -160,7 +161,7 @@ def duplicates_of(documents: Iterable[Document]) -> Mapping[str, Duplicate]:
 
 def reader_of(document: Document) -> str:
     """Return the reader of a document: as its metadata says, else the suffix of its file."""
-    suffix = Path(_RECORD.sub("", document.source)).suffix
+    suffix = Path(uncompressed_name(_RECORD.sub("", document.source))).suffix
     return document.metadata.get("reader") or suffix.removeprefix(".").upper() or "text"
 
 

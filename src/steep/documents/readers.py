@@ -15,7 +15,7 @@ import yaml
 
 from steep.documents.blocks import markdown_blocks
 from steep.documents.clean import clean_text, one_line
-from steep.documents.document import Document, Reading, Skipped
+from steep.documents.document import EMPTY, Document, Reading, Skipped
 from steep.documents.headings import could_be_title
 from steep.documents.quality import parse_quality
 from steep.documents.records import BadRecord, optional_year
@@ -133,7 +133,7 @@ def _one_document(
     skipped: Sequence[Skipped] = (),
 ) -> Reading:
     if not text:
-        return Reading((), (Skipped(file.name, "the file is empty"),), 1)
+        return Reading((), (Skipped(file.name, EMPTY),), 1)
     named = one_line(title or "") or re.sub(r"[-_\s]+", " ", file.id.rpartition("/")[2]).strip()
     document = Document(file.id, named or file.id, text, author, year, source=file.name)
     return Reading((document,), tuple(skipped), 1)

@@ -6,7 +6,6 @@ its path within the folder or archive, a record's is its own or made of its text
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from steep.core.errors import UserError
+from steep.core.formatting import plural
 from steep.documents.archives import (
     is_archive,
     is_compressed,
@@ -23,7 +23,7 @@ from steep.documents.archives import (
 from steep.documents.clean import one_line
 from steep.documents.columns import RecordFile, reader_failed
 from steep.documents.config import ColumnsConfig
-from steep.documents.document import Document, Reading, Skipped
+from steep.documents.document import EMPTY, Document, Reading, Skipped, reason_lines
 from steep.documents.encodings import Undecodable, read_text
 from steep.documents.formats import FORMATS, extracted_ahead, read_format
 from steep.documents.hub import is_hub, read_hub
@@ -46,14 +46,14 @@ RECORD_READERS: dict[str, RecordReader] = {
 READABLE = (*TEXT_READERS, *RECORD_READERS, *FORMATS)
 KINDS = f"{', '.join(READABLE)}, an archive of these, or QuALITY's own format"
 SHOWN_REASONS = 3
-_PANDOC = "pandoc {file} -t gfm -o {stem}.md"
+_PANDOC = "pandoc IN{suffix} -t gfm -o OUT.md"
 CONVERTERS = {
     **dict.fromkeys((".ipynb", ".odt", ".org", ".rst", ".rtf", ".tex"), _PANDOC),
-    ".doc": "soffice --headless --convert-to docx {file}",
-    ".ppt": "soffice --headless --convert-to pptx {file}",
-    ".xlsx": "soffice --headless --convert-to csv {file}",
-    ".7z": "7z x {file}",
-    ".rar": "unrar x {file}",
+    ".doc": "soffice --headless --convert-to docx IN.doc",
+    ".ppt": "soffice --headless --convert-to pptx IN.ppt",
+    ".xlsx": "soffice --headless --convert-to csv IN.xlsx",
+    ".7z": "7z x IN.7z",
+    ".rar": "unrar x IN.rar",
 }
 QUALITY_LINE_BYTES = 8 << 20  # the longest first line in which QuALITY's keys are looked for
 
@@ -184,7 +184,7 @@ def _read_file(path: Path, name: str, file: RecordFile) -> Reading:
     except Undecodable as error:
         return _skip(name, str(error))
     if not reading.documents and not any(not each.kept for each in reading.skipped):
-        return replace(reading, skipped=(Skipped(name, "the file is empty"),))
+        return replace(reading, skipped=(Skipped(name, EMPTY),))
     return reading
 
 
@@ -216,7 +216,7 @@ def _read_by_suffix(path: Path, name: str, file: RecordFile) -> Reading:
         return _skip(name, one_line(str(error)))
     except Exception as error:
         return _skip(name, reader_failed(error))
-    return _skip(name, _unknown_kind(Path(uncompressed_name(name))))
+    return _skip(name, _unknown_kind(suffix))
 
 
 def _checked(reading: Reading) -> Reading:
@@ -230,12 +230,13 @@ def _checked(reading: Reading) -> Reading:
     return reading
 
 
-def _unknown_kind(file: Path) -> str:
-    command = CONVERTERS.get(file.suffix.lower())
-    names = {"file": shlex.quote(file.name), "stem": shlex.quote(file.stem)}
-    advice = f"; convert it: {command.format(**names)}" if command else ""
-    kind = f"unknown kind '{file.suffix}'" if file.suffix else "a name without a suffix"
-    return f"{kind}; expected {KINDS}{advice}"
+def _unknown_kind(suffix: str) -> str:
+    """Return a reason that is the same for all files of a kind, so that it is shown once."""
+    if not suffix:
+        return "a name without a suffix"
+    command = CONVERTERS.get(suffix)
+    advice = f"; convert it: {command.format(suffix=suffix)}" if command else ""
+    return f"unknown kind '{suffix}'{advice}"
 
 
 def _holds_quality(path: Path) -> bool:
@@ -253,9 +254,9 @@ def _skip(name: str, reason: str) -> Reading:
 
 
 def _nothing_found(path: Path | str, reading: Reading) -> UserError:
-    reasons = [f"{skipped.source}: {skipped.reason}" for skipped in reading.skipped]
+    reasons = reason_lines(reading.skipped)
     more = len(reasons) - SHOWN_REASONS
-    shown = reasons[:SHOWN_REASONS] + ([f"and {more} more"] if more > 0 else [])
+    shown = reasons[:SHOWN_REASONS] + ([f"and {plural(more, 'more reason')}"] if more > 0 else [])
     return UserError(
         "There is no readable document here.",
         where=path,

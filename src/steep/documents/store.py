@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
-from steep.core.files import read_jsonl, write_jsonl
+from steep.core.files import read_jsonl, write_json, write_jsonl
+from steep.core.formatting import plural
 from steep.core.ids import stable_hash, stable_hash_of_list
 from steep.core.token_counts import ESTIMATE, TokenCounter
 from steep.core.words import count_words
 from steep.documents.config import DocumentsConfig
-from steep.documents.document import Document, Reading
+from steep.documents.document import Document, Reading, reason_lines
 from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
 from steep.documents.extraction_cache import cached_extraction
 from steep.documents.reading import read_documents
@@ -23,9 +24,9 @@ from steep.documents.split_tokens import TokenSplit, split_by_structure
 
 log = logging.getLogger("steep")
 
-VERSION = 2
+STAGE, VERSION = "documents", 2
 DOCUMENTS_NAME = "documents.jsonl"
-SHOWN_SKIPPED = 5
+SHOWN_REASONS = 5
 
 
 def build_documents(
@@ -34,7 +35,8 @@ def build_documents(
     """Read, clean and split the documents.
 
     The identity is what was read, not the files: the project itself may lie among them, and its
-    reports and logs change with every run.
+    reports and logs change with every run. What was skipped changes no text, so that a file of an
+    unknown kind costs no training again; the manifest lists what the last run skipped.
 
     Raises:
         UserError: There is no document at `documents.path`.
@@ -42,9 +44,7 @@ def build_documents(
     reading = read_sources(project, settings)
     fields: dict[str, Any] = {
         "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
-        "documents.skipped": stable_hash(
-            [{"source": each.source, "reason": each.reason} for each in reading.skipped], 16
-        ),
+        "documents.skipped": stable_hash([], 16),  # so that older artifacts keep their names
         "documents.split_words": settings.split_words,
     }
     if settings.split_tokens is not None:  # else older artifacts keep their names
@@ -55,15 +55,17 @@ def build_documents(
         }
     artifact = build(
         project,
-        Identity("documents", VERSION, fields, {}),
+        Identity(STAGE, VERSION, fields, {}),
         lambda directory: _write(
             directory, reading, split_as(reading.documents, settings, counter)
         ),
     )
-    for each in reading.skipped[:SHOWN_SKIPPED]:
-        log.warning("  %s: %s", each.label, each.reason)
-    if (more := len(reading.skipped) - SHOWN_SKIPPED) > 0:
-        log.warning("  and %d more, see %s", more, artifact.path / MANIFEST)
+    artifact = _with_skipped(project, artifact, reading)
+    lines = reason_lines(reading.skipped)
+    for line in lines[:SHOWN_REASONS]:
+        log.warning("  %s", line)
+    if (more := len(lines) - SHOWN_REASONS) > 0:
+        log.warning("  and %s, see %s", plural(more, "more reason"), artifact.path / MANIFEST)
     return artifact
 
 
@@ -111,15 +113,27 @@ def split_as(
     return tuple(documents)
 
 
-def _write(directory: Path, reading: Reading, parts: Sequence[Document]) -> dict[str, Any]:
-    write_documents(directory / DOCUMENTS_NAME, parts)
+def _with_skipped(project: Project, artifact: Artifact, reading: Reading) -> Artifact:
+    """Bring up to date what the manifest of a finished artifact lists as skipped."""
+    before = artifact.manifest
+    now = {**before, **_skipped(reading)}
+    now["counts"] = {**before["counts"], **now["counts"]}
+    if now == before or not project.may_make(STAGE):
+        return artifact
+    write_json(artifact.path / MANIFEST, now)
+    return replace(artifact, manifest=now)
+
+
+def _skipped(reading: Reading) -> dict[str, Any]:
     return {
-        "counts": {
-            "files": reading.files,
-            "documents": len(reading.documents),
-            "parts": len(parts),
-            "skipped": reading.left_out,
-        },
-        "words": sum(count_words(part.own_text) for part in parts),
+        "counts": {"files": reading.files, "skipped": reading.left_out},
         "skipped": [asdict(skipped) for skipped in reading.skipped],
     }
+
+
+def _write(directory: Path, reading: Reading, parts: Sequence[Document]) -> dict[str, Any]:
+    write_documents(directory / DOCUMENTS_NAME, parts)
+    skipped = _skipped(reading)
+    counts = {"documents": len(reading.documents), "parts": len(parts), **skipped["counts"]}
+    words = sum(count_words(part.own_text) for part in parts)
+    return {**skipped, "counts": counts, "words": words}

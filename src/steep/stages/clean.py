@@ -2,8 +2,8 @@
 
 Kept are what a run's `run.json` or the configuration names, and their inputs. Where a stage of the
 configuration is not finished, it is not known what the stages after it would use, and all their
-artifacts are kept. Scores go when the model that they are about has gone. The ledger is never
-touched.
+artifacts are kept. Scores go when the model that they are about has gone. Written questions, which
+were paid for and perhaps reviewed, stay with their documents. The ledger is never touched.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from steep.core.artifacts import MANIFEST, Project
 from steep.core.files import disk_errors, read_json, try_lock
 from steep.documents.extraction_cache import DIRECTORY_NAME as EXTRACTED
 from steep.evaluation.setup import STAGE as EVALUATE
+from steep.evaluation.writing.write import STAGE as QUESTIONS
 from steep.scaling.comparison_results import POINTER_NAME as COMPARISON_POINTER
 from steep.scaling.comparison_results import STAGE as COMPARE
 from steep.scaling.config import POINTER_NAME as STUDY_POINTER
@@ -54,7 +55,8 @@ def find_leftovers(config: Config, project: Project) -> Leftovers:
 
     current, kept_stages = _current(config, project)
     current |= names_of_study(config, project)
-    used = _with_inputs(project, current | set(_of_runs(project)))
+    paid = {path.name for path in _artifacts(project) if _stage(path) == QUESTIONS}
+    used = _with_inputs(project, current | paid | set(_of_runs(project)))
     stale = {
         path.name: "used by no run and not by this configuration"
         if (path / MANIFEST).is_file()

@@ -17,8 +17,8 @@ from steep.ledger.ledger import open_ledger
 from steep.stages import documents
 
 SHOWN = (
-    "documents", "generate", "corpus", "diversity", "tokenize", "subset", "train", "instruct",
-    "score", "answer", "short", "retrieve", "open-book", "summary", "judge", "judged",
+    "documents", "questions", "generate", "corpus", "diversity", "tokenize", "subset", "train",
+    "instruct", "score", "answer", "short", "retrieve", "open-book", "summary", "judge", "judged",
     "general-loss", "tasks", "evaluate", "scale", "compare",
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import zipfile
@@ -29,6 +30,7 @@ def folder_of_all(folder: Path) -> Path:
     (folder / "page.md").write_text("# Note\n\nText.")
     png_page(folder / "scan.pdf")
     (folder / "broken.pptx").write_bytes(b"nothing")
+    (folder / "empty.pdf").write_bytes(b"")
     return folder
 
 
@@ -53,10 +55,11 @@ def test_good_files_are_read_and_bad_ones_skipped_with_their_reasons(tmp_path: P
         "PDF", "DOCX", "HTML", None,
     ]  # fmt: skip
     skipped = {each.source: each.reason for each in reading.skipped}
-    assert skipped.keys() == {"broken.pptx", "scan.pdf"}
+    assert skipped.keys() == {"broken.pptx", "empty.pdf", "scan.pdf"}
     assert skipped["broken.pptx"].startswith("damaged, or no PowerPoint file")
     assert "ocrmypdf" in skipped["scan.pdf"]
-    assert reading.files == 6
+    assert skipped["empty.pdf"] == "the file is empty"
+    assert reading.files == 7
 
 
 def test_a_second_reading_parses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +106,25 @@ def test_a_missing_library_names_the_command(tmp_path: Path) -> None:
     assert skipped.reason == "PDF needs no_such_package; pip install 'steep[documents]'"
 
 
-def test_an_unwritable_cache_does_not_matter(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_time_only_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "cache").write_text("a file")
     with cached_extraction(tmp_path / "cache"):
         assert len(read_documents(folder_of_all(tmp_path / "docs")).documents) == 4
+    (said,) = caplog.messages
+    assert f"cannot write to {tmp_path / 'cache'}" in said and "reads all files again" in said
+
+
+def test_a_full_disk_leaves_no_half_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with cached_extraction(tmp_path / "cache") as cache:
+        cache.put("key", {"answer": "text"})
+        assert cache.get("key") == {"answer": "text"}
+    assert not [*(tmp_path / "cache").iterdir()]
 
 
 def test_the_cache_lies_in_the_project_and_reports_of_runs_are_no_documents(
@@ -125,5 +143,5 @@ def test_the_cache_lies_in_the_project_and_reports_of_runs_are_no_documents(
     ]
     assert preview_documents(project, settings) == documents_of(artifact)
     skipped = json.loads((artifact.path / MANIFEST).read_text())["skipped"]
-    assert {each["source"] for each in skipped} == {"broken.pptx", "scan.pdf"}
+    assert {each["source"] for each in skipped} == {"broken.pptx", "empty.pdf", "scan.pdf"}
     assert len([*(tmp_path / ".steep" / "extracted").glob("*.json")]) >= 5

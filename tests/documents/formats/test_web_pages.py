@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steep.documents.child import Unreadable
-from steep.documents.formats.html import decode, extract
+from steep.documents.formats.html import MUCH_LEFT_OUT, decode, extract
 
 TEXT = (
     "The ferry crosses the sound twice a day, at dawn and at dusk, whatever the weather may be. "
@@ -53,6 +53,19 @@ def test_a_page_in_which_no_article_is_found_is_kept_whole(tmp_path: Path) -> No
     page = f"<nav>Menu</nav><table>{rows}</table>"
     found = extract(written(tmp_path / "a.html", page))
     assert "| part 8 | 24 kg |" in found.text and "Menu" not in found.text
+
+
+def test_headings_that_are_links_are_kept_and_much_that_is_left_out_is_noted(
+    tmp_path: Path,
+) -> None:
+    links = "".join(f"<li><a href=#>see also section {n}</a>" for n in range(9))
+    calls = [f"<h3><a href=#>call {n}</a></h3><p>{n}. {TEXT}</p><ul>{links}</ul>" for n in range(3)]
+    page = f"<title>API</title><body><h1>API</h1><h2>All calls</h2>{''.join(calls)}"
+    found = extract(written(tmp_path / "a.html", page))
+    headings = [line for line in found.text.split("\n") if line.startswith("#")]
+    assert headings == ["## All calls", "### call 0", "### call 1", "### call 2"]
+    assert found.notes == (MUCH_LEFT_OUT,) and "60%" in MUCH_LEFT_OUT
+    assert not extract(written(tmp_path / "a.html", PAGE)).notes
 
 
 def test_documentation_keeps_the_code_that_the_finder_takes_for_an_advertisement(

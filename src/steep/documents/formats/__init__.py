@@ -7,7 +7,7 @@ libraries come with `pip install 'steep[documents]'` and are imported in the chi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from steep.core.files import content_hash
 from steep.core.progress import Progress, erase_line
 from steep.documents.child import Answer, ChildLimits, Task, end_idle_children, run_tasks
 from steep.documents.clean import clean_text, one_line
-from steep.documents.document import Document, Reading, Skipped
+from steep.documents.document import EMPTY, Document, Reading, Skipped
 from steep.documents.extraction_cache import ExtractionCache, cached_extraction, current_cache
 
 LIMITS = ChildLimits()
@@ -46,7 +46,7 @@ class Format:
         return next((each for each in self.packages if find_spec(each) is None), None)
 
 
-_WEB = Format("HTML", "html", ("lxml", "trafilatura"))
+_WEB = Format("HTML", "html", ("lxml", "trafilatura"), version=2)
 FORMATS: dict[str, Format] = {
     ".pdf": Format("PDF", "pdf", ("pypdfium2",)),
     ".docx": Format("DOCX", "word", ("lxml",)),
@@ -70,6 +70,8 @@ def read_format(kind: Format, path: Path, name: str, file_id: str) -> Reading:
     if kind.missing:
         reason = f"{kind.name} needs {kind.missing}; pip install 'steep[documents]'"
         return Reading((), (Skipped(name, reason),), 1)
+    if not path.stat().st_size:
+        return Reading((), (Skipped(name, EMPTY),), 1)
     cache = current_cache() or ExtractionCache()
     key = _key(path, kind)
     if (answer := _known(cache, key)) is None:
@@ -92,8 +94,8 @@ def extracted_ahead(files: Mapping[str, Path]) -> Iterator[None]:
     Args:
         files: Of any kind, by their names; on the disk they may lie under others.
     """
-    cache = current_cache()
-    with cached_extraction(cache.directory if cache else None) as cache:
+    known = current_cache()
+    with nullcontext(known) if known else cached_extraction(None) as cache:
         keys: dict[str, Task] = {}
         for name, path in files.items():
             kind = FORMATS.get(Path(name).suffix.lower())
@@ -119,6 +121,8 @@ def _extract(tasks: Mapping[str, Task], cache: ExtractionCache) -> None:
 
 def _add(keys: dict[str, Task], path: Path, kind: Format, cache: ExtractionCache) -> None:
     try:
+        if not path.stat().st_size:
+            return
         key = _key(path, kind)
     except OSError:
         return  # `read_format` meets it again, where it is reported

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from steep.core.formatting import plural
-from steep.core.words import count_words
+from steep.core.words import count_words, words_of
 from steep.documents.child import Unreadable
 from steep.documents.formats.extracted import Extracted
+from steep.documents.formats.markdown import heading
 from steep.documents.formats.markup import (
     check_depth,
     drop,
@@ -34,6 +35,13 @@ from steep.documents.legacy_encodings import likely_encoding
 LEAST_KEPT = 0.2  # of the words outside navigation and links; with fewer the finder is not trusted
 LEAST_OF_MAIN = 0.8  # of the words in <main>, where few of them are links
 MOST_LINKED = 0.1  # share of words in links
+START_WORDS = 12
+LEAST_HEADED = 3  # paragraphs whose headings are put back
+NOTED_KEPT = 0.6  # share of the words outside navigation; with fewer kept, a note says so
+MUCH_LEFT_OUT = (
+    f"less than {NOTED_KEPT:.0%} of its words are kept, as the others look like links or "
+    "teasers; compare its text with the page"
+)
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -46,6 +54,7 @@ _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _AS_BROWSERS = {"iso-8859-1": "cp1252", "ascii": "utf-8", "us-ascii": "utf-8", "gb2312": "gb18030"}
 _TAG = re.compile(rb"<[^>]*>")
 _Value = TypeVar("_Value")
+Words = tuple[str, ...]
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.I
 )
@@ -58,6 +67,7 @@ _NAVIGATION_ROLES = frozenset((
     "dialog", "alert",
 ))  # fmt: skip
 _YEAR = re.compile(r"(?<!\d)(1[5-9]\d\d|20\d\d)(?!\d)")
+_SECTION_HEADINGS = ("h2", "h3", "h4", "h5", "h6")  # an <h1> is the title
 _FIRST_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _TITLE_META = ("og:title", "twitter:title", "dc.title", "citation_title")
 _AUTHOR_META = ("author", "article:author", "dc.creator", "citation_author", "parsely-author")
@@ -81,9 +91,10 @@ def extract(path: str) -> Extracted:
     page = parsed_html(decoded.text)
     plain = _without_navigation(page)
     kept = _found_content(page)
-    words = count_words(shown_text(plain))
-    if (whole := _better(plain, kept)) is not None:
-        kept = to_markdown(whole)
+    whole = _better(plain, kept)
+    kept = _with_headings(kept, plain) if whole is None else to_markdown(whole)
+    words, kept_words = count_words(shown_text(plain)), count_words(kept)
+    much = MUCH_LEFT_OUT if kept_words < NOTED_KEPT * words else ""
     meta = _meta(page)
     return Extracted(
         text=kept,
@@ -92,9 +103,9 @@ def extract(path: str) -> Extracted:
         year=_first(meta, _DATE_META, _year),
         metadata={
             "encoding": decoded.encoding,
-            "kept": f"{count_words(kept):,} of {words:,} words",
+            "kept": f"{kept_words:,} of {words:,} words",
         },
-        notes=(decoded.note,) if decoded.note else (),
+        notes=tuple(filter(None, (decoded.note, much))),
     )
 
 
@@ -231,6 +242,40 @@ def _found_content(page: Any) -> str:
         elif tag in _TAGS:
             element.tag = _TAGS[tag]
     return to_markdown(found.body)
+
+
+def _with_headings(kept: str, plain: Any) -> str:
+    """Put back headings that the finder dropped, each before the paragraph that follows it.
+
+    It drops them where each is a link, as in references of an API; a few such ones are teasers.
+    """
+    blocks = kept.split("\n\n")
+    places: dict[Words, int] = {}
+    for place, block in enumerate(blocks):
+        places.setdefault(_start(block), place)
+    known = {_start(block) for block in blocks if block.startswith("#")}
+    headed: dict[int, list[str]] = {}
+    above: dict[int, tuple[Words, str]] = {}
+    for element in plain.iter(*_SECTION_HEADINGS, "p", "pre", "li"):
+        if is_hidden(element) or not (start := _start(text := inline_text(element))):
+            continue
+        if element.tag in _SECTION_HEADINGS:
+            level = int(element.tag[1])
+            above = {each: above[each] for each in above if each < level}
+            above[level] = start, heading(level, text)
+            continue
+        lost = [title for words, title in above.values() if words not in known]
+        if lost and start in places:
+            headed.setdefault(places[start], lost)
+        above = {}
+    if len(headed) < LEAST_HEADED:
+        return kept
+    return "\n\n".join("\n\n".join([*headed.get(at, ()), each]) for at, each in enumerate(blocks))
+
+
+def _start(text: str) -> Words:
+    """Return the first words, by which a paragraph is recognized in Markdown."""
+    return tuple(words_of(text)[:START_WORDS])
 
 
 def _meta(page: Any) -> dict[str, str]:

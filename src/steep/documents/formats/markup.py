@@ -14,7 +14,10 @@ from steep.documents.child import Unreadable
 from steep.documents.formats.markdown import fenced, heading, indented, paragraph, table
 
 DEEPEST = 400  # elements within one another; real pages stay below 100
-TOO_DEEP = f"its elements are nested more than {DEEPEST} deep, as in no real page"
+TOO_DEEP = (
+    f"its elements are nested more than {DEEPEST} deep; convert it to .md or .txt with another "
+    "program"
+)
 MOST_CELLS = 200_000  # of one table, with spans filled in
 LAYOUT_CELL = 1500  # characters; a table with longer cells arranges a page
 

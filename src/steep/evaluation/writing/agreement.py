@@ -21,6 +21,7 @@ _WORDS = {
     "father reverend bishop pope count countess duke duchess baron baroness herr frau monsieur "
     "madame mme mlle señor señora don",
     "of": "of de du di",
+    "small": "in on at by from to with about of for im am an von bei mit aus en por con par",
     "hedges": "or not no neither nor either oder nicht ou pas",
     "units": "zero one two three four five six seven eight nine ten eleven twelve thirteen "
     "fourteen fifteen sixteen seventeen eighteen nineteen twenty",
@@ -28,8 +29,8 @@ _WORDS = {
     "ordinals": "first second third fourth fifth sixth seventh eighth ninth tenth eleventh "
     "twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth",
 }
-_ARTICLES, _TITLES, _OF, _HEDGES = (
-    frozenset(_WORDS[name].split()) for name in ("articles", "titles", "of", "hedges")
+_ARTICLES, _TITLES, _OF, _SMALL, _HEDGES = (
+    frozenset(_WORDS[name].split()) for name in ("articles", "titles", "of", "small", "hedges")
 )
 _NUMBERS = (
     {word: str(value) for value, word in enumerate(_WORDS["units"].split())}
@@ -66,6 +67,12 @@ _DATES = (
     re.compile(rf"\b(?P<month>{_MONTH})\.?,?\s+(?:of\s+|de\s+)?{_YEAR}\b"),
 )
 _DATE_PART = re.compile(r"[md]\d\d")
+_BOUND = re.compile(
+    r"\b(?:(?P<more>more than|over|at least|above|mehr als|\u00fcber|mindestens|plus de"
+    r"|m\u00e1s de)|less than|fewer than|under|at most|below|up to|weniger als|unter"
+    r"|h\u00f6chstens|moins de|menos de) (?=\d)",
+    re.IGNORECASE,
+)
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[,'\u2019\u00a0\u202f ]\d{3})+)(?!\d)")
 _RANGE = re.compile(r"(?<=\d)\s*[-\u2013\u2014]\s*(?=\d)")
 _ORDINAL = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b")
@@ -94,6 +101,47 @@ def agrees(reply: str, accepted: str) -> bool:
 def agrees_with_any(reply: str, accepted: Sequence[str]) -> bool:
     """Return whether a reply gives one of the accepted answers."""
     return any(agrees(reply, each) for each in accepted)
+
+
+def agrees_either(one: str, other: str) -> bool:
+    """Return whether one of two answers gives the other one."""
+    return agrees(one, other) or agrees(other, one)
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Return whether two answers say the same, none of them more than the other.
+
+    An answer that has the words of another one and more ("NP-complete" and "NP") is another one,
+    but for a last name, and a number without its unit.
+    """
+    first, second = compared_words(one), compared_words(other)
+    if _without(list(first), _SMALL) == _without(list(second), _SMALL) != []:
+        return True
+    return (not contains(first, second) and agrees(one, other)) or (
+        not contains(second, first) and agrees(other, one)
+    )
+
+
+def makes_right(option: str, right: str) -> bool:
+    """Return whether an option is right, too: equal to the right one, or implied by it.
+
+    Implied are a wider date, and a wider bound ("more than 200" by "more than 600").
+    """
+    said, given = compared_words(option), compared_words(right)
+    is_wider_date = contains(given, said) and numbers(given) == numbers(said) != frozenset()
+    return same_answer(option, right) or is_wider_date or _is_wider(option, right)
+
+
+def _is_wider(option: str, right: str) -> bool:
+    """Return whether an option is a bound that the number of the right one keeps, too."""
+    bound, value = _BOUND.search(option), _BOUND.search(right)
+    said, given = (numbers(compared_words(each)) for each in (option, right))
+    if bound is None or not len(said) == len(given) == 1:
+        return False
+    if value is not None and (value["more"] is None) != (bound["more"] is None):
+        return False
+    (low,), (high,) = (map(int, each) for each in (said, given))
+    return low < high if bound["more"] else low > high
 
 
 def contains(words: Sequence[str], part: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from steep.core.formatting import quoted
 from steep.documents.document import Document
 from steep.evaluation.engines import (
     NORMALIZERS,
@@ -25,13 +26,26 @@ from steep.evaluation.prompts import SHORT_STOP, closed_book_prompt, short_answe
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import SHORT_TOKENS
 from steep.evaluation.writing.agreement import agrees_with_any
-from steep.evaluation.writing.candidates import Candidate, Gate, Rejected, option_orders
-from steep.evaluation.writing.prompts import blind_prompt, open_book_prompt, other_document_prompt
-from steep.evaluation.writing.reading import read_answer, read_letters
+from steep.evaluation.writing.candidates import (
+    Candidate,
+    Gate,
+    Rejected,
+    have_common_text,
+    option_orders,
+)
+from steep.evaluation.writing.prompts import (
+    blind_prompt,
+    open_book_prompt,
+    other_document_prompt,
+    sentences_prompt,
+)
+from steep.evaluation.writing.reading import read_answer, read_letters, read_needed
 from steep.evaluation.writing.sources import Sources
+from steep.retrieval.chunks import Chunk
 
 OTHER_DOCUMENTS = 2  # whose best passage is asked, too
 SAMPLED_TEMPERATURE = 0.7
+LUCK = " (by luck, in at most 1 of 4 questions)"  # of who prefers one option, in any order
 
 
 class Sifted(NamedTuple):
@@ -70,10 +84,10 @@ class Checks:
     def ambiguous(
         self, candidates: Sequence[Candidate], on_progress: Progress = no_progress
     ) -> Sifted:
-        """Reject questions that a passage of another document answers otherwise."""
-        chunks = self.sources.other_chunks(candidates, OTHER_DOCUMENTS)
+        """Reject questions that a close passage of a related document answers otherwise."""
+        chunks = self.sources.close_chunks(candidates, OTHER_DOCUMENTS)
         asked = [
-            (number, chunk.document_id, other_document_prompt(candidates[number], chunk))
+            (number, chunk.document_id, self._other_prompt(candidates[number], chunk))
             for number, own in enumerate(chunks)
             for chunk in own
         ]
@@ -83,8 +97,27 @@ class Checks:
             said = read_answer(output.text)
             each = candidates[number]
             if said is not None and not agrees_with_any(said, each.answers):
-                found.setdefault(number, f"by '{document_id}' the answer is {said!r:.100}")
+                found.setdefault(number, f"by '{document_id}' the answer is {quoted(said, 100)}")
         return _sift(candidates, "ambiguous between documents", found)
+
+    def _other_prompt(self, candidate: Candidate, chunk: Chunk) -> str:
+        return other_document_prompt(candidate, self.sources.whole_sentences(chunk))
+
+    def one_sentence(
+        self, candidates: Sequence[Candidate], on_progress: Progress = no_progress
+    ) -> Sifted:
+        """Reject questions that should join two sentences, and need one."""
+        joins = [n for n, each in enumerate(candidates) if len(each.spans) > 1]
+        twice = {n for n in joins if have_common_text(*candidates[n].spans)}
+        found = dict.fromkeys(sorted(twice), "both quotations are from one sentence")
+        asked = [number for number in joins if number not in twice]
+        prompts = [sentences_prompt(candidates[number]) for number in asked]
+        outputs = self._generate(self.reader, prompts, 1, on_progress)
+        for number, (output,) in zip(asked, outputs, strict=True):
+            if needed := read_needed(output.text):
+                text = candidates[number].spans[needed - 1].text
+                found[number] = f"this one answers it: {quoted(text, 100)}"
+        return _sift(candidates, "one sentence is enough", found)
 
     def not_answerable(
         self,
@@ -120,14 +153,17 @@ class Checks:
         """Reject questions that are answered without their documents."""
 
         def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
-            return blind_prompt(each, self.sources.wholes[each.document_ids[0]], order)
+            named = [self.sources.wholes[id_] for id_ in dict.fromkeys(each.document_ids)]
+            return blind_prompt(each, named, order)
 
         replies = self._ask(self.blind, candidates, samples, prompt, on_progress)
         found = {}
         for number, (each, own) in enumerate(zip(candidates, replies, strict=True)):
             right = sum(_is_right(each, reply) for reply in own)
             if 2 * right > samples:
-                found[number] = f"{right} of {samples} answers without the document are right"
+                found[number] = f"{right} of {samples} answers without the document are right" + (
+                    LUCK if each.is_choice else ""
+                )
         return _sift(candidates, "answerable without the document", found)
 
     def _parts(self, candidate: Candidate) -> list[Document]:
@@ -198,23 +234,30 @@ def known_to_base(
     shorts = [each for each in candidates if not each.is_choice]
     options = [(each.answer, *each.wrong) for each in choices]
     prompts = [prompt for each in choices for prompt in _closed_prompts(each, sources)]
-    scores = []
-    if prompts:
-        doubled = [own for own in options for _ in range(2)]
-        scores = engine.logprobs(prompts, doubled, on_progress)
+    doubled = [own for own in options for _ in range(2)]
+    scored = sum(map(len, doubled))
+    total = scored + len(shorts)
+    scores = (
+        engine.logprobs(prompts, doubled, lambda done, _: on_progress(done, total))
+        if prompts
+        else []
+    )
     found = {}
     for number, each in enumerate(choices):
         own = scores[2 * number : 2 * number + 2]
         if all(
             _first_is_likeliest(score.normalized(name)) for score in own for name in NORMALIZERS
         ):
-            found[each.id] = "the right option is the likeliest by every measure"
+            found[each.id] = f"the right option is the likeliest by every measure{LUCK}"
     if shorts:
         decoding = Decoding(max_tokens=SHORT_TOKENS, stop=(SHORT_STOP,))
         asked = [short_answer_prompt(_question(each), _document(each, sources)) for each in shorts]
-        for each, (output,) in zip(shorts, engine.generate(asked, decoding), strict=True):
+        outputs = engine.generate(
+            asked, decoding, lambda done, _: on_progress(scored + done, total)
+        )
+        for each, (output,) in zip(shorts, outputs, strict=True):
             if agrees_with_any(output.text, each.answers):
-                found[each.id] = f"it answers {output.text.strip()!r:.100}"
+                found[each.id] = f"it answers {quoted(output.text.strip(), 100)}"
     numbers = {n: found[each.id] for n, each in enumerate(candidates) if each.id in found}
     return _sift(candidates, "known to the base model", numbers)
 
@@ -261,7 +304,7 @@ def _wrongly(candidate: Candidate, replies: Sequence[Reply], right: int) -> str:
     wrong = next(reply for reply in replies if not _is_right(candidate, reply))
     options = (candidate.answer, *candidate.wrong)
     said = wrong.text if not wrong.chosen else ", ".join(options[each] for each in wrong.chosen)
-    shown = "no answer" if said is None else repr(said)[:100]
+    shown = "no answer" if said is None else quoted(said, 100)
     return f"{right} of {len(replies)} answers with the document are right; one is {shown}"
 
 

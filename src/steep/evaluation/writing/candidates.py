@@ -12,12 +12,13 @@ from steep.evaluation.questions import SHORT_ANSWER
 
 Kind = Literal["choice", "short-answer", "joined", "across"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+HARDEST_FIRST = KINDS[::-1]  # kinds that few texts give come first, and stay of duplicates
 OPTIONS = 4
 Mark = Literal["written", "reviewed", "edited"]
 
 Gate = Literal[
     "unreadable", "span not in the document", "answer not in the span", "not standing alone",
-    "giveaway", "options", "duplicate", "ambiguous between documents",
+    "giveaway", "options", "duplicate", "ambiguous between documents", "one sentence is enough",
     "not answerable with the document", "answerable without the document",
     "known to the base model", "rejected in review",
 ]  # fmt: skip
@@ -31,6 +32,12 @@ class Span:
     document_id: str
     start: int
     text: str
+
+
+def have_common_text(one: Span, other: Span) -> bool:
+    """Return whether two passages overlap in one document."""
+    first, second = sorted((one, other), key=lambda each: each.start)
+    return one.document_id == other.document_id and second.start < first.start + len(first.text)
 
 
 @dataclass(frozen=True, slots=True)

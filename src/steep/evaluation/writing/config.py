@@ -15,7 +15,7 @@ class KindShares(Section):
     short_answer: float = Field(2, ge=0, description="share: the answer is a short text")
     joined: float = Field(1, ge=0, description="share: four options; joins two facts of a document")
     across: float = Field(
-        1, ge=0, description="share: four options; joins facts of two documents, if there are two"
+        1, ge=0, description="share: four options; joins facts of two related documents"
     )
 
     @model_validator(mode="after")

@@ -1,34 +1,51 @@
 """The gates that cost no call: on the span, the answer, the question and its options.
 
-Each takes candidates in any order and finds the same ones: of near-duplicates, the one with the
-lowest hash stays.
+Each takes candidates in any order and finds the same ones: of near-duplicates, the one of the kind
+that is hardest to write stays, then the one with the lowest hash.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import NamedTuple
 
+from steep.core.formatting import quoted
 from steep.core.ids import derive_seed
-from steep.evaluation.writing.agreement import agrees, agrees_with_any, compared_words, contains
-from steep.evaluation.writing.candidates import OPTIONS, Candidate, Gate, Rejected, Span
-from steep.evaluation.writing.sources import Sources
+from steep.evaluation.writing.agreement import (
+    agrees_either,
+    compared_words,
+    contains,
+    makes_right,
+    same_answer,
+)
+from steep.evaluation.writing.candidates import (
+    HARDEST_FIRST,
+    OPTIONS,
+    Candidate,
+    Gate,
+    Rejected,
+    Span,
+    have_common_text,
+)
+from steep.evaluation.writing.sources import Sources, capitalized_words
 
 LONGER = 1.6  # the right option against the longest wrong one, in characters
 LEAST_LONGER = 12  # characters; below, a difference is no giveaway
 LONG_WORD = 4  # letters; shorter words of a question and an option do not count as common
 SHARED_WORDS = 0.5  # of the words of the right option, in the question
-SAME_QUESTION = 0.85  # common words of two questions, whatever their answers
-SAME_FACT = 0.5  # the same with equal answers
+STEM_LETTERS, ENDING_LETTERS = 5, 3  # of two words with one stem: common ones, and other ones
+SAME_FACT = 0.5  # common words of two questions with equal answers
 SAME_SPAN = 0.25  # the same with equal answers from the same sentence
 
 # Words that point to a text that a reader of the question alone does not have.
 _POINTS_TO_TEXT = re.compile(
     r"\b(?:the|this|that)\s+(?:given\s+|above\s+|provided\s+|following\s+)?"
     r"(?:passage|text|excerpt|context|document|source|paragraph|section)\b"
+    r"(?! (?:of|between|through|from|to|into)\b)"  # of an act, between rooms
     r"|\b(?:passage|text|paragraph|sentence|mentioned|described|stated) above\b"
     r"|\b(?:according to|in) (?:the|this) (?:article|story|author|narrator)\b(?!\s*[\"\u201c'])"
     r"|\b(?:im|dem|diesem|obigen|des) (?:text|textes|abschnitt|dokument|artikel)\b(?!\s*[\"\u201e])"
@@ -61,7 +78,7 @@ def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Ca
                 spans.append(found)
         if missing is not None:
             gate: Gate = "span not in the document"
-            yield Rejected(gate, f"not found: {missing!r:.200}", each)
+            yield Rejected(gate, f"not found: {quoted(missing, 200)}", each)
         else:
             yield replace(each, spans=tuple(spans))
 
@@ -78,16 +95,16 @@ def check_free(candidate: Candidate) -> Rejected | None:
 
 
 def _answer_missing(candidate: Candidate) -> str | None:
-    words = compared_words(candidate.answer)
+    accepted = [words for each in candidate.answers if (words := compared_words(each))]
     spans = [compared_words(span.text) for span in candidate.spans]
-    if words and any(contains(span, words) for span in spans):
+    if any(contains(span, words) for span in spans for words in accepted):
         return None
-    return f"the answer {candidate.answer!r:.100} is not in the quoted passage"
+    return f"the answer {quoted(candidate.answer, 100)} is not in the quoted passage"
 
 
 def _points_elsewhere(question: str) -> str | None:
     if found := _POINTS_TO_TEXT.search(question):
-        return f"it refers to {found[0]!r}"
+        return f"it refers to {quoted(found[0], 80)}"
     if not _names_something(question) and _PRONOUN.search(question):
         return "it has a pronoun for what it does not name"
     return None
@@ -104,6 +121,7 @@ def _giveaway(candidate: Candidate) -> str | None:
         return "the question has the answer"
     if not candidate.is_choice or not candidate.wrong:
         return None
+    options = (candidate.answer, *candidate.wrong)
     longest = max(map(len, candidate.wrong))
     shortest = min(map(len, candidate.wrong))
     own = len(candidate.answer)
@@ -111,18 +129,46 @@ def _giveaway(candidate: Candidate) -> str | None:
         return f"the right option has {own} characters, the longest wrong one {longest}"
     if shortest > LONGER * own and shortest - own >= LEAST_LONGER:
         return f"the right option has {own} characters, the shortest wrong one {shortest}"
-    shared = _shared(candidate.answer, candidate.question)
-    if shared >= SHARED_WORDS and all(
-        _shared(each, candidate.question) < shared for each in candidate.wrong
-    ):
+    right_form, *forms = (any(map(str.isdigit, each)) for each in options)
+    if right_form not in forms:
+        return f"the right option alone is written with{'' if right_form else 'out'} digits"
+    own_share, *others = _shared(candidate)
+    most = max(each.words for each in others)
+    if own_share.share >= SHARED_WORDS and own_share.words > most:
         return "the right option alone repeats words of the question"
     return None
 
 
-def _shared(option: str, question: str) -> float:
-    """Return the share of the long words of an option that a question has."""
-    words = {word for word in compared_words(option) if len(word) >= LONG_WORD}
-    return len(words & set(compared_words(question))) / len(words) if words else 0.0
+class Shared(NamedTuple):
+    """How many words of an option the question has, and the share of its words."""
+
+    words: int
+    share: float
+
+
+def _shared(candidate: Candidate) -> list[Shared]:
+    """Return what each option shares with the question; the right one is first.
+
+    Words are long ones and numbers; those that all options have show nothing. "Isomorphic" has the
+    stem of "isomorphism".
+    """
+    options = [
+        {word for word in compared_words(each) if len(word) >= LONG_WORD or word.isdecimal()}
+        for each in (candidate.answer, *candidate.wrong)
+    ]
+    common = set.intersection(*options)
+    asked = compared_words(candidate.question)
+    found = []
+    for own in options:
+        rest = own - common
+        has = sum(any(_same_stem(word, each) for each in asked) for word in rest)
+        found.append(Shared(has, has / len(rest) if rest else 0.0))
+    return found
+
+
+def _same_stem(one: str, other: str) -> bool:
+    length = max(STEM_LETTERS, min(len(one), len(other)) - ENDING_LETTERS)
+    return one == other or (len(one) >= length <= len(other) and one[:length] == other[:length])
 
 
 def _bad_options(candidate: Candidate) -> str | None:
@@ -131,32 +177,56 @@ def _bad_options(candidate: Candidate) -> str | None:
     if len(candidate.wrong) != OPTIONS - 1:
         return f"expected {OPTIONS - 1} wrong options, found {len(candidate.wrong)}"
     for each in candidate.wrong:
-        if agrees(each, candidate.answer) or agrees(candidate.answer, each):
-            return f"the option {each!r:.80} is right, too"
+        if makes_right(each, candidate.answer):
+            return f"the option {quoted(each, 80)} is right, too"
     for first, second in combinations(candidate.wrong, 2):
         if compared_words(first) == compared_words(second):
-            return f"the options {first!r:.80} and {second!r:.80} are equal"
+            return f"the options {quoted(first, 80)} and {quoted(second, 80)} are equal"
     return None
 
 
+class Filed:
+    """Candidates by their documents and questions, among which duplicates of others are found."""
+
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        self._by_key: defaultdict[str, list[Candidate]] = defaultdict(list)
+        for each in candidates:
+            self.add(each)
+
+    def add(self, candidate: Candidate) -> None:
+        """File one more."""
+        for key in _keys(candidate):
+            self._by_key[key].append(candidate)
+
+    def rejection(self, candidate: Candidate) -> Rejected | None:
+        """Return the rejection of a candidate as a duplicate of a filed one; None if it is none."""
+        others = (one for key in _keys(candidate) for one in self._by_key[key])
+        twin = next((one for one in others if is_duplicate(candidate, one)), None)
+        if twin is None:
+            return None
+        return Rejected("duplicate", f"of {twin.id}: {quoted(twin.question, 120)}", candidate)
+
+
 def drop_duplicates(
-    candidates: Sequence[Candidate], kept: Sequence[Candidate], seed: int
+    candidates: Iterable[Candidate], kept: Iterable[Candidate], seed: int
 ) -> tuple[list[Candidate], list[Rejected]]:
     """Divide candidates into distinct ones and near-duplicates, of each other or of kept ones."""
     fresh: list[Candidate] = []
     rejected: list[Rejected] = []
-    near: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for each in kept:
-        _file(near, each)
-    for each in sorted(candidates, key=lambda each: (derive_seed(seed, each.id), each.id)):
-        others = (one for key in _keys(each) for one in near[key])
-        twin = next((one for one in others if is_duplicate(each, one)), None)
-        if twin is None:
-            fresh.append(each)
-            _file(near, each)
+    filed = Filed(kept)
+    for each in sorted(candidates, key=lambda each: rank(each, seed)):
+        if twin := filed.rejection(each):
+            rejected.append(twin)
         else:
-            rejected.append(Rejected("duplicate", f"of {twin.id}: {twin.question!r:.120}", each))
+            fresh.append(each)
+            filed.add(each)
     return fresh, rejected
+
+
+def rank(candidate: Candidate, seed: int) -> tuple[int, int, str]:
+    """Return what decides which of two duplicates stays: the lower rank."""
+    kind = HARDEST_FIRST.index(candidate.kind)
+    return kind, derive_seed(seed, candidate.id), candidate.id
 
 
 def _keys(candidate: Candidate) -> tuple[str, ...]:
@@ -164,32 +234,40 @@ def _keys(candidate: Candidate) -> tuple[str, ...]:
     return (*candidate.document_ids, f"question: {candidate.question}")
 
 
-def _file(near: defaultdict[str, list[Candidate]], candidate: Candidate) -> None:
-    for key in _keys(candidate):
-        near[key].append(candidate)
-
-
 def is_duplicate(one: Candidate, other: Candidate) -> bool:
     """Return whether two questions ask for the same thing."""
     if not set(_keys(one)) & set(_keys(other)):
         return False
+    pairs = ((first, second) for first in one.spans for second in other.spans)
+    same_span = any(have_common_text(*each) for each in pairs)
+    agree = agrees_either if same_span else same_answer
+    if not any(agree(first, second) for first in one.answers for second in other.answers):
+        is_mirror = same_span and _has_answer(one, other) and _has_answer(other, one)
+        return is_mirror or _all_words(one) == _all_words(other)
+    names = [capitalized_words(each.question) for each in (one, other)]
+    if all(names) and not names[0] & names[1] and not same_span:
+        return False  # of other subjects
     first, second = _content(one.question), _content(other.question)
     common = len(first & second) / max(1, len(first | second))
-    same_answer = agrees_with_any(one.answer, other.answers) or agrees_with_any(
-        other.answer, one.answers
-    )
-    if not same_answer:
-        return first == second
-    same_span = bool({*_places(one)} & {*_places(other)})
     return common >= (SAME_SPAN if same_span else SAME_FACT)
 
 
+def _has_answer(one: Candidate, other: Candidate) -> bool:
+    """Return whether a question has the answer of another one."""
+    return contains(compared_words(one.question), compared_words(other.answer))
+
+
+def _all_words(candidate: Candidate) -> frozenset[str]:
+    return frozenset(compared_words(candidate.question))
+
+
 def _content(question: str) -> frozenset[str]:
-    """Return the words of a question that carry its content; all of them if none does."""
-    words = compared_words(question)
-    long = (word for word in words if len(word) >= LONG_WORD or not word.isascii())
-    return frozenset(long) or frozenset(words)
-
-
-def _places(candidate: Candidate) -> Iterator[tuple[str, int]]:
-    yield from ((span.document_id, span.start) for span in candidate.spans)
+    """Return the words that carry the content: long ones, names and numbers; all if none does."""
+    words = frozenset(compared_words(question))
+    names = capitalized_words(question)
+    carry = {
+        word
+        for word in words
+        if len(word) >= LONG_WORD or not word.isascii() or word in names or word.isdecimal()
+    }
+    return frozenset(carry) or words

@@ -18,13 +18,14 @@ from steep.evaluation.questions import Question
 from steep.evaluation.rows import SHORT_TOKENS
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.writing.asked_gates import OTHER_DOCUMENTS
-from steep.evaluation.writing.candidates import OPTIONS, Candidate
+from steep.evaluation.writing.candidates import OPTIONS, Candidate, Span
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.prompts import (
     MOST_EARLIER,
     blind_prompt,
     open_book_prompt,
     other_document_prompt,
+    sentences_prompt,
     write_prompt,
 )
 from steep.evaluation.writing.quotas import Order, orders, wanted
@@ -42,6 +43,7 @@ BYTES_PER_CHARACTER = 3  # at most, of what is usual in any script
 SURVIVING = 0.75  # of the questions of a round, before the gates that ask
 AGAIN = 0.5  # of the first round, usually written again
 _QUESTION, _OPTION = "x" * MOST_QUESTION_CHARACTERS, "x" * MOST_ANSWER_CHARACTERS
+_SPAN = Span("", 0, _QUESTION)  # a long sentence
 _QUESTION_BYTES = BYTES_PER_CHARACTER * (MOST_QUESTION_CHARACTERS + 4 * MOST_ANSWER_CHARACTERS)
 
 
@@ -67,6 +69,7 @@ class WritingPlan:
         by_kind: Wanted questions by kind.
         completed: Requests for questions in the ledger, of this plan or of others.
         asks_base: Whether the base model is loaded and asked, too.
+        unrelated: Documents that have no related one, and so no question across documents.
     """
 
     documents: int
@@ -78,6 +81,7 @@ class WritingPlan:
     unpriced: int
     max_cost_usd: float | None
     asks_base: bool
+    unrelated: int
 
     @property
     def cost_usd(self) -> Range | None:
@@ -120,11 +124,12 @@ def plan_writing(
     used = {each.section: each for each in endpoints(setup, settings)}
     sources = Sources(parts)
     slots = wanted(sources, settings)
-    first = orders(slots, sources, settings.seed)
+    first = orders(slots, sources)
     blind = BLIND if BLIND in used else WRITER
     loads = [
         ("write", WRITER, _write_load(first, sources, settings)),
         ("ambiguous between documents", WRITER, _other_load(first, sources, settings)),
+        ("needed sentences", WRITER, _sentences_load(first, settings)),
         ("answer with the document", WRITER, _open_load(first, settings)),
     ]
     if settings.blind_gate:
@@ -148,6 +153,7 @@ def plan_writing(
         unpriced=sum(each.unpriced for each in costs),
         max_cost_usd=settings.max_cost_usd,
         asks_base=settings.base_gate,
+        unrelated=len(sources.without_related) if settings.shares.across else 0,
     )
 
 
@@ -192,8 +198,8 @@ def _write_load(first: Sequence[Order], sources: Sources, settings: QuestionsCon
         for each in first
     ]
     usual = QUESTION_TOKENS * sum(each.count for each in first)
-    earlier = MOST_EARLIER * BYTES_PER_CHARACTER * MOST_QUESTION_CHARACTERS
-    earlier = earlier * (settings.rounds - 1) // settings.rounds  # not in the first round
+    characters = MOST_QUESTION_CHARACTERS + MOST_ANSWER_CHARACTERS
+    earlier = MOST_EARLIER * BYTES_PER_CHARACTER * characters
     return _load(prompts, usual, settings.max_tokens, earlier)
 
 
@@ -211,16 +217,20 @@ def _blind_load(first: Sequence[Order], settings: QuestionsConfig) -> _Load:
         first,
         settings.blind_samples,
         settings.answer_tokens,
-        lambda each, order: blind_prompt(each, order.parts[0], _order_of(each)),
+        lambda each, order: blind_prompt(each, order.parts, _order_of(each)),
     )
 
 
 def _other_load(first: Sequence[Order], sources: Sources, settings: QuestionsConfig) -> _Load:
     chunk = max(sources.chunks, key=lambda each: len(each.shown.encode()))
     others = min(OTHER_DOCUMENTS, len(sources.wholes) - 1)
-    return _checks(
-        first, others, settings.answer_tokens, lambda each, _: other_document_prompt(each, chunk)
-    )
+    shown, tokens = chunk.shown, settings.answer_tokens
+    return _checks(first, others, tokens, lambda each, _: other_document_prompt(each, shown))
+
+
+def _sentences_load(first: Sequence[Order], settings: QuestionsConfig) -> _Load:
+    joins = [each for each in first if each.kind in ("joined", "across")]
+    return _checks(joins, 1, settings.answer_tokens, lambda each, _: sentences_prompt(each))
 
 
 def _base_load(first: Sequence[Order]) -> _Load:
@@ -248,7 +258,7 @@ def _checks(
         text = prompt(_usual(order), order)
         own = _load([text], ANSWER_TOKENS, answer_tokens, _QUESTION_BYTES)
         loads.append(_Load(*(times * each for each in own)))
-    return _Load(*map(sum, zip(*loads, strict=True)))
+    return _Load(*map(sum, zip(*loads, strict=True))) if loads else _Load(0, 0, 0, 0, 0)
 
 
 def _load(prompts: Sequence[str], usual_out: int, most_per_call: int, more_bytes: int) -> _Load:
@@ -265,7 +275,7 @@ def _usual(order: Order) -> Candidate:
     """Return a question as long as one is at most."""
     wrong = () if order.kind == "short-answer" else (_OPTION,) * 3
     ids = tuple(each.id for each in order.parts)
-    return Candidate(order.kind, ids, ids, _QUESTION, (_OPTION,), wrong, ())
+    return Candidate(order.kind, ids, ids, _QUESTION, (_OPTION,), wrong, (), (_SPAN, _SPAN))
 
 
 def _order_of(candidate: Candidate) -> tuple[int, ...] | None:

@@ -1,17 +1,18 @@
-"""The prompts of the writing of questions: one that writes, three that check.
+"""The prompts of the writing of questions: one that writes, four that check.
 
 A question is written from one document (or part), or from two near ones. Checks ask it with the
-document, with a passage of another document, and with the name of the document alone.
+document, with a passage of another document, and with the name of the document alone; of a question
+that joins two sentences, one asks which of them are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.prompts import LETTERS, about, named_text
 from steep.evaluation.writing.candidates import Candidate, Kind
-from steep.retrieval.chunks import Chunk
 
 NOT_STATED = "NOT STATED"
 MOST_EARLIER = 40  # questions that a prompt names as asked before
@@ -32,6 +33,7 @@ sentence should not recognize it.
 - A question is shown alone, without the text. Name the persons, places and things that it is \
 about in full; add the title, the author or the date wherever it would be unclear or could be \
 about something else. Never point to "the text", "the passage" or "the author".
+- A question asks for one thing: never two questions in one.
 - "answer": as short as possible, in the words of the quotation. The question must not contain it.
 {fields}
 
@@ -43,8 +45,9 @@ _KINDS: dict[Kind, str] = {
     "choice": "Each question asks for one fact and has four options.",
     "short-answer": "Each question asks for one fact; the answer has one to five words.",
     "joined": "Each question can only be answered by joining two facts that stand in two different "
-    "sentences of the text, such as a person who is only described in one sentence and named in "
-    "another. It has four options.",
+    "sentences of the text: it describes by one sentence what the other one is about, such as a "
+    "person, and asks what the other one says of it. Who knows only one of them cannot answer. It "
+    "has four options.",
     "across": "Each question can only be answered by joining a fact of the first text with a fact "
     "of the second text. It names both subjects as far as that does not give the answer away, and "
     "has four options.",
@@ -63,8 +66,10 @@ _QUOTES: dict[Kind, str] = {
 }
 _WRONG = (
     '- "wrong": three wrong answers that somebody who has not read the text could take for right: '
-    "of the same type, form and length as the right one, and clearly wrong by the text. Take names "
-    "and numbers from the text or from the list of names."
+    "of the same type, form and length as the right one, and clearly wrong by the text. None may "
+    'follow from the right one, as "more than 5" from "more than 9"; if one repeats words of the '
+    "question, all do. Take names and numbers from the text or from the list of names, "
+    "if there is one."
 )
 _ALIASES = '- "aliases": other ways to write the right answer; an empty list if there are none.'
 _FORMS: dict[Kind, str] = {
@@ -87,8 +92,8 @@ _OPEN_CHOICE = """\
 {options}
 
 ### Task
-Answer from the text alone. Give the letters of all options that the text makes right: usually \
-one. If it makes none of them right, write {not_stated}. End with one line in this form:
+Answer from the text alone. Usually it makes one option right; if it makes several right, name the \
+letters of all of them. If it makes none right, write {not_stated}. End with one line in this form:
 Answer: {form}"""
 
 _OPEN_SHORT = """\
@@ -100,6 +105,23 @@ _OPEN_SHORT = """\
 ### Task
 Answer from the text alone, in a few words. If the text does not state the answer, or it could \
 mean something else than this question asks for, write {not_stated}. End with one line in this form:
+Answer: {form}"""
+
+_SENTENCES = """\
+### Sentences
+1. {first}
+2. {second}
+
+### Question
+{question}
+
+### Right answer
+{answer}
+
+### Task
+Which sentences must somebody know to answer the question? One is enough if it alone shows both \
+what the question is about and the answer. If the question asks for two things, one in each \
+sentence, name the one with the right answer. End with one line in this form:
 Answer: {form}"""
 
 _BLIND_CHOICE = """\
@@ -136,8 +158,8 @@ def write_prompt(
         parts: The texts.
         kind: Of the questions.
         count: Of the questions.
-        names: Of near documents, for wrong options.
-        earlier: Questions that were written before.
+        names: Of related documents, for wrong options.
+        earlier: Questions that were written before, with their answers.
         section: The first and the last words of the section of the (first) text to ask about.
     """
     several = len(parts) > 1
@@ -145,8 +167,8 @@ def write_prompt(
     own_names = names if kind != "short-answer" else ()
     return _WRITE.format(
         texts=_texts(parts),
-        names=f"### Names in other texts\n{'; '.join(own_names)}\n\n" if own_names else "",
-        earlier="### Asked before; ask for something else\n"
+        names=f"### Names in related texts\n{'; '.join(own_names)}\n\n" if own_names else "",
+        earlier="### Asked before; ask for other facts, not for these the other way round\n"
         + "".join(f"- {each}\n" for each in earlier)
         + "\n"
         if earlier
@@ -167,9 +189,9 @@ def open_book_prompt(
     return _with_texts(candidate, _texts(parts), order)
 
 
-def other_document_prompt(candidate: Candidate, chunk: Chunk) -> str:
-    """Ask a question with a passage of another document, without options."""
-    return _with_texts(candidate, f"<text>\n{chunk.shown}\n</text>", None)
+def other_document_prompt(candidate: Candidate, passage: str) -> str:
+    """Ask a question with a passage of another document, under its heading, without options."""
+    return _with_texts(candidate, f"<text>\n{passage}\n</text>", None)
 
 
 def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -> str:
@@ -182,13 +204,30 @@ def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -
         question=candidate.question,
         options=_shown(candidate, order),
         not_stated=NOT_STATED,
-        form="<letter>",
+        form="<letter or letters>",
     )
 
 
-def blind_prompt(candidate: Candidate, document: Document, order: Sequence[int] | None) -> str:
-    """Ask a question with the name of its document alone, as an evaluation does."""
-    question = about(document, candidate.question)
+def sentences_prompt(candidate: Candidate) -> str:
+    """Ask which of the two supporting sentences are needed to answer a question."""
+    first, second = (one_line(span.text) for span in candidate.spans)
+    return _SENTENCES.format(
+        first=first,
+        second=second,
+        question=candidate.question,
+        answer=candidate.answer,
+        form="<1, 2 or both>",
+    )
+
+
+def blind_prompt(
+    candidate: Candidate, documents: Sequence[Document], order: Sequence[int] | None
+) -> str:
+    """Ask a question with the names of its documents alone, those that it does not name itself."""
+    question = candidate.question
+    for document in reversed(documents):
+        if document.title.casefold() not in candidate.question.casefold():
+            question = about(document, question)
     if order is None:
         return _BLIND_SHORT.format(question=question, form="...")
     options = _shown(candidate, order)
@@ -215,6 +254,7 @@ def templates() -> dict[str, str]:
         "write: kinds": "\n".join(f"{name}: {text}" for name, text in _KINDS.items()),
         "open book, options": _OPEN_CHOICE,
         "open book, short answer; also with other documents": _OPEN_SHORT,
+        "needed sentences": _SENTENCES,
         "without the document, options": _BLIND_CHOICE,
         "without the document, short answer": _BLIND_SHORT,
     }

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steep.core.ids import derive_seed
+from steep.core.errors import UserError
 from steep.core.words import CHARACTERS_PER_WORD, count_words, is_unspaced, word_spans
 from steep.documents.clean import one_line
 from steep.documents.document import Document
-from steep.evaluation.writing.candidates import KINDS, Kind
-from steep.evaluation.writing.config import KindShares, QuestionsConfig
+from steep.documents.pieces import sentence_starts, word_starts
+from steep.evaluation.writing.candidates import HARDEST_FIRST, KINDS, Kind
+from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.sources import Sources
 
 MOST_PER_CALL = 8  # questions
@@ -51,26 +53,33 @@ def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[Slot]:
     """Return the number of questions per part and kind.
 
     A document has questions in proportion to its length; kinds take turns by their shares over all
-    documents, so that short documents together have each kind, too.
+    documents, so that short documents together have each kind, too. Where no document is related,
+    the other kinds have the turns of questions across documents.
+
+    Raises:
+        UserError: Only questions across documents are wanted, and no two documents are related.
     """
-    usable = _usable_shares(sources, settings.shares)
+    own = settings.shares
+    shares = dict(zip(KINDS, (own.choice, own.short_answer, own.joined, own.across), strict=True))
     slots: Counter[Slot] = Counter()
-    given: Counter[Kind] = Counter()
+    credit = dict.fromkeys(KINDS, 0.0)
     for part_id in _turns(sources, settings):
-        kind = max(usable, key=lambda each: usable[each] * (given.total() + 1) - given[each])
-        given[kind] += 1
-        slots[Slot(part_id, kind)] += 1
+        is_related = bool(sources.near(sources.by_id[part_id]))
+        usable = {k: n for k, n in shares.items() if n and (is_related or k != "across")}
+        for kind, share in usable.items():
+            credit[kind] += share / sum(usable.values())
+        if usable:
+            kind = max(usable, key=lambda each: credit[each])
+            credit[kind] -= 1
+            slots[Slot(part_id, kind)] += 1
+    if not slots:
+        raise UserError(
+            "No two documents are related, so no question can join them.",
+            where="questions.shares",
+            expected="a share of another kind than across",
+            found=f"across alone, and {len(sources.wholes)} documents",
+        )
     return slots
-
-
-def _usable_shares(sources: Sources, shares: KindShares) -> dict[Kind, float]:
-    """Return the shares by kind; without a second document, none joins two."""
-    numbers = (shares.choice, shares.short_answer, shares.joined, shares.across)
-    found = {kind: share for kind, share in zip(KINDS, numbers, strict=True) if share}
-    if len(sources.wholes) == 1 and len(found) > 1:
-        found.pop("across", None)
-    total = sum(found.values())
-    return {kind: share / total for kind, share in found.items()}
 
 
 def _turns(sources: Sources, settings: QuestionsConfig) -> Iterator[str]:
@@ -98,36 +107,39 @@ def words_in(text: str) -> float:
     return count_words(text) - unspaced + unspaced / CHARACTERS_PER_WORD
 
 
-def orders(missing: Mapping[Slot, int], sources: Sources, seed: int) -> list[Order]:
-    """Return the calls of the writer for what is missing and some spare, by document."""
+def orders(missing: Mapping[Slot, int], sources: Sources, turn: int = 0) -> list[Order]:
+    """Return the calls of the writer for what is missing and some spare, by kind and document.
+
+    Kinds that few texts give come first. In each turn, the questions across documents join other
+    ones of the nearest documents.
+    """
     found: list[Order] = []
-    for part in sources.parts:
-        for kind in KINDS:
+    for kind in HARDEST_FIRST:
+        for part in sources.parts:
             count = math.ceil((1 + SPARE) * missing.get(Slot(part.id, kind), 0))
             calls = -(-count // MOST_PER_CALL)
+            near = sources.near(part) if kind == "across" and calls else ()
             for sample in range(calls):
                 own = count * (sample + 1) // calls - count * sample // calls
-                parts = (part, *_partner(part, kind, sample, sources, seed))
+                parts = (part, near[(turn + sample) % len(near)]) if near else (part,)
                 section = _section(part.own_text, sample, calls) if calls > 1 else None
                 found.append(Order(parts, kind, own, section))
     return found
 
 
 def _section(text: str, number: int, sections: int) -> tuple[str, str]:
-    """Return the first and the last words of one of several sections of about equal length."""
-    spans = word_spans(text)
-    first, end = (len(spans) * each // sections for each in (number, number + 1))
-    own = spans[first : max(end, first + 1)] or spans[-1:]
-    shown = own[:SHOWN_WORDS], own[-SHOWN_WORDS:]
-    begin, finish = (one_line(text[each[0][0] : each[-1][1]]) for each in shown)
+    """Return the first and the last words of one of several sections of about equal length.
+
+    Sections end with a sentence; those of a text with fewer sentences, with a word.
+    """
+    starts = sentence_starts(text)
+    if len(starts) < 2 * sections:
+        starts = word_starts(text)
+    cuts = [0, *starts, len(text)]
+    first, end = (bisect_left(cuts, len(text) * each // sections) for each in (number, number + 1))
+    first = min(first, len(cuts) - 2)
+    own = text[cuts[first] : cuts[max(end, first + 1)]]
+    spans = word_spans(own)
+    shown = spans[:SHOWN_WORDS], spans[-SHOWN_WORDS:]
+    begin, finish = (one_line(own[each[0][0] : each[-1][1]]) for each in shown)
     return begin, finish
-
-
-def _partner(
-    part: Document, kind: Kind, sample: int, sources: Sources, seed: int
-) -> Sequence[Document]:
-    """Return the second text of a question across documents: one of the nearest."""
-    if kind != "across":
-        return ()
-    near = sources.near(part) or [each for each in sources.parts if each.whole_id != part.whole_id]
-    return (near[derive_seed(seed, "partner", part.id, sample) % len(near)],) if near else ()

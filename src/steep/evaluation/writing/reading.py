@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from steep.core.formatting import quoted, shorten
 from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG, Output
@@ -22,6 +23,18 @@ _CAUSES = {  # of an answer without a question, by its finish reason
 }
 _EMPTY = re.compile(r"\[\s*\]\W*$")
 _ANSWER = re.compile(r"^[\W_]*answer\W*[:\uff1a]\s*(.*)$", re.IGNORECASE | re.MULTILINE)
+_ASKS = (
+    r"(?:in |on |at |by |for |to |of )?(?:which|what|who|whom|whose|when|where|why|how"
+    r"|welche[rsnm]?|wer|wann|wo|warum|wie|quel(?:le)?s?|qui|quand|qu\u00e9|qui\u00e9n|cu\u00e1ndo"
+    r"|cu\u00e1l)\b"
+)
+# Two interrogatives, the second after a semicolon or ", and" ("and who" without a comma may go on
+# with a relative clause); or something after a question mark.
+_SECOND_QUESTION = re.compile(
+    rf"^\W*{_ASKS}.*?((?:;|, (?:and|und|et|y|e)) {_ASKS}[^?]*\?"
+    r"| and (?:in )?(?:what|how|why|when)\b[^?]*\?)|(\?\s+\S.*\?|\uff1f.+\uff1f)",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'])")
 
 
@@ -54,7 +67,7 @@ def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count:
 
 
 def _unreadable(reason: str, text: str) -> Rejected:
-    return Rejected("unreadable", reason, None, text[:MOST_TEXT])
+    return Rejected("unreadable", reason, None, shorten(text, MOST_TEXT))
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
@@ -92,6 +105,10 @@ def _candidate(found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]) 
     wrong = () if is_short else _texts(found, "wrong")
     if len(question := _text(found, "question")) > MOST_QUESTION_CHARACTERS:
         raise ValueError(f"the question is longer than {MOST_QUESTION_CHARACTERS} characters")
+    if found_second := _SECOND_QUESTION.search(question):
+        raise ValueError(
+            f"two questions in one: {quoted(found_second[found_second.lastindex or 0], 60)}"
+        )
     if max(map(len, (answer, *aliases, *wrong))) > MOST_ANSWER_CHARACTERS:
         raise ValueError(f"an answer is longer than {MOST_ANSWER_CHARACTERS} characters")
     return Candidate(
@@ -110,14 +127,14 @@ def _text(found: Mapping[str, Any], key: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not one_line(value):
-        raise ValueError(f"expected a text as '{key}', found {value!r:.60}")
+        raise ValueError(f"expected a text as '{key}', found {shorten(repr(value), 60)}")
     return one_line(value)
 
 
 def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
     values = found.get(key)
     if not isinstance(values, list):
-        raise ValueError(f"expected a list as '{key}', found {values!r:.60}")
+        raise ValueError(f"expected a list as '{key}', found {shorten(repr(values), 60)}")
     return tuple(_text({key: value}, key) for value in values)
 
 
@@ -131,6 +148,12 @@ def read_answer(text: str) -> str | None:
     said = found[-1] if found else lines[0] if len(lines) == 1 else ""
     said = one_line(said.strip(" *_`."))
     return None if not said or NOT_STATED.casefold() in said.casefold() else said
+
+
+def read_needed(text: str) -> int | None:
+    """Return the one needed sentence, 1 or 2; None if an answer names both, or none."""
+    named = set(re.findall(r"\b[12]\b", read_answer(text) or ""))
+    return int(named.pop()) if len(named) == 1 else None
 
 
 def read_letters(text: str, options: int) -> tuple[int, ...]:

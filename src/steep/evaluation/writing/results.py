@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steep.core.files import read_json
+from steep.evaluation.questions import SHORT_ANSWER
 from steep.evaluation.results import from_json
 from steep.evaluation.writing.candidates import Gate
 
@@ -34,6 +35,15 @@ class KindCount:
     accepted: int
 
 
+@dataclass(frozen=True, slots=True)
+class BlindCount:
+    """How many questions of a kind the blind gate checked and rejected."""
+
+    kind: str
+    checked: int
+    rejected: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class WritingResult:
     """Accepted and rejected questions, who wrote them, and what that cost.
@@ -41,11 +51,16 @@ class WritingResult:
     Attributes:
         blind: The model that was asked without documents; None if the gate was off.
         base: The base model that was asked closed book; None if the gate was off.
+        asked_for: The number of questions that the writer was asked for.
         candidates: All written questions, and answers of the writer that could not be read.
+        blind_kinds: The blind gate by kind; nothing if it was off.
         spare: Candidates beyond those needed, which no model was asked about.
         unfinished: Candidates that were not checked when a limit ended the work.
         documents: The number of documents.
         without_questions: The ids of those without an accepted question.
+        short: The ids of those with fewer accepted questions than wanted.
+        unrelated: The number of documents that have no related one, and no question across.
+        exhausted: Whether the writer wrote nothing in the last round.
         letters: How often the right option stands under each letter.
         marks: Accepted questions as written, reviewed or edited.
         limit_reached: Whether `questions.max_cost_usd` ended the work.
@@ -57,13 +72,18 @@ class WritingResult:
     blind: str | None
     base: str | None
     kinds: tuple[KindCount, ...]
+    asked_for: int
     candidates: int
     gates: tuple[GateCount, ...]
+    blind_kinds: tuple[BlindCount, ...]
     spare: int
     unfinished: int
     documents: int
     without_questions: tuple[str, ...]
+    short: tuple[str, ...]
+    unrelated: int
     rounds: int
+    exhausted: bool
     letters: Mapping[str, int]
     marks: Mapping[str, int]
     limit_reached: bool
@@ -92,6 +112,14 @@ class WritingResult:
         (found,) = (e for e in self.gates if e.gate == "answerable without the document")
         return (found.checked or 0) >= LEAST_CHECKED and (
             found.rejected > PUBLIC_SHARE * (found.checked or 0)
+        )
+
+    def are_options_guessed(self) -> bool:
+        """Whether the blind gate rejected few of the short answers that it checked, if any."""
+        shorts = [each for each in self.blind_kinds if each.kind == SHORT_ANSWER]
+        return any(
+            each.checked >= LEAST_CHECKED and each.rejected <= PUBLIC_SHARE * each.checked
+            for each in shorts
         )
 
 

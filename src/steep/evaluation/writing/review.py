@@ -321,6 +321,7 @@ def _result(
     seed: int,
 ) -> WritingResult:
     have = Counter(each.kind for each in accepted)
+    lost = (each.candidate.document_ids[0] for each in rejected if each.candidate is not None)
     wanted = {each.kind: each.wanted for each in before.kinds}
     return replace(
         before,
@@ -331,5 +332,6 @@ def _result(
             else each
             for each in before.gates
         ),
+        short=tuple(dict.fromkeys((*before.short, *lost))),
         **about_accepted(accepted, sources, seed),
     )

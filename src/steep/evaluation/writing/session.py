@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from steep.core.errors import UserError
 from steep.core.formatting import dollars
@@ -75,6 +74,7 @@ class WritingSession:
     callers: Callers
     limit: PurposeLimit
     setup: EvaluationSetup
+    _calls: int = field(default=0, init=False)
 
     @cached_property
     def writer(self) -> AnswerEngine:
@@ -105,17 +105,28 @@ class WritingSession:
         """Return what was spent on questions in the project."""
         return [each for each in self.callers.costs() if each.purpose == PURPOSE]
 
-    @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Give a function that shows completed and planned calls, and the cost so far."""
-        shown: list[Any] = []
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        """Return a function that shows completed and planned calls of a stage.
+
+        All stages share one line with the calls and the rate of the whole work. How much work is
+        left is unknown until the gates have decided, so no time is shown.
+        """
+        before = self._calls
 
         def update(done: int, total: int) -> None:
-            if not shown:
-                shown.append(Progress(f"questions: {label}", total, "calls"))
-            shown[0].update(done, project_cost=dollars(self.callers.spent_usd))
+            self._calls = before + done
+            cost = dollars(self.callers.spent_usd) if self._is_priced else "unknown"
+            self._shown.update(self._calls, stage=f"{stage} {done}/{total}", project_cost=cost)
 
-        yield update
+        return update
+
+    @cached_property
+    def _shown(self) -> Progress:
+        return Progress("questions", None, "calls")
+
+    @cached_property
+    def _is_priced(self) -> bool:
+        return all(each.prices.known for each in endpoints(self.setup, self.settings))
 
     def _chat(self, section: str, model: str) -> HttpEngine:
         return HttpEngine(self.callers.open(section), model, PURPOSE, "chat")

@@ -2,17 +2,19 @@
 
     steep questions
 
-In each round the writer is asked for what is missing of each document and kind. Its questions pass
-the gates in a fixed order, those that cost calls last; the first failed gate is recorded. Accepted
-questions, rejected ones and counts are an artifact. All answers are in the ledger: after a kill,
-the same command continues and pays for nothing twice.
+In each round the writer is asked for what is missing of each document and kind; the kinds of a
+document are written one after another, so that each prompt names what was asked before. The
+questions pass the gates in a fixed order, those that cost calls last; the first failed gate is
+recorded. What is missing after the last round is taken from spare questions, of the same kind
+first. Accepted questions, rejected ones and counts are an artifact. All answers are in the ledger:
+after a kill, the same command continues and pays for nothing twice.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from steep.evaluation.writing import session as sessions
 from steep.evaluation.writing.asked_gates import Sifted, known_to_base
 from steep.evaluation.writing.candidates import (
     GATES,
+    HARDEST_FIRST,
     KINDS,
     OPTIONS,
     Candidate,
@@ -39,7 +42,7 @@ from steep.evaluation.writing.candidates import (
     question_rows,
 )
 from steep.evaluation.writing.config import QuestionsConfig
-from steep.evaluation.writing.free_gates import check_free, drop_duplicates, find_spans
+from steep.evaluation.writing.free_gates import Filed, check_free, find_spans, rank
 from steep.evaluation.writing.prompts import MOST_EARLIER, templates, write_prompt
 from steep.evaluation.writing.quotas import Order, Slot, orders, wanted
 from steep.evaluation.writing.reading import read_questions
@@ -47,6 +50,7 @@ from steep.evaluation.writing.results import (
     QUESTIONS_NAME,
     REJECTED_NAME,
     RESULT_NAME,
+    BlindCount,
     GateCount,
     KindCount,
     WritingResult,
@@ -57,7 +61,7 @@ from steep.ledger.caller import OverBudget
 
 log = logging.getLogger("steep")
 
-VERSION = 1
+VERSION = 2
 STAGE = "questions"
 ORDERS_AT_ONCE = 16  # calls of the writer, whose questions pass all gates together
 WRITE_TEMPERATURE = 0.7
@@ -118,16 +122,21 @@ def counts_of(result: WritingResult) -> dict[str, Any]:
 class Writing:
     """The questions so far: accepted, rejected, and how many of them each gate has seen.
 
-    `spare` ones passed the gates without calls, and are asked once others have failed.
+    `spare` ones passed the gates without calls, and are asked once others have failed. Of
+    duplicates, one is asked at a time.
     """
 
     session: WritingSession
     accepted: list[Candidate] = field(default_factory=list)
+    known: Filed = field(default_factory=Filed)  # the accepted ones
     spare: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     checked: Counter[Gate] = field(default_factory=Counter)
+    asked_blind: Counter[str] = field(default_factory=Counter)  # questions by kind
     candidates: int = 0
+    asked_for: int = 0
     rounds: int = 0
+    exhausted: bool = False  # the writer wrote nothing in the last round
     limit_reached: bool = False
     base_is_silent: bool = False  # its server gives no likelihoods
 
@@ -142,11 +151,14 @@ class Writing:
         """
         try:
             for number in range(self.session.settings.rounds):
-                if not (missing := self._missing()):
+                if self.exhausted or not self._missing(0):
                     break
-                self.rounds = number + 1
-                self._round(number, missing)
-                self._use_spare()
+                self.rounds, before = number + 1, self.candidates
+                self._round(number)
+                self._use_spare(0)
+                self.exhausted = self.candidates == before
+            for level in (1, 2):
+                self._use_spare(level)
         except OverBudget:
             if not (self.session.limit.is_lower and self.accepted):
                 raise
@@ -154,26 +166,52 @@ class Writing:
             text = "questions: questions.max_cost_usd is reached with %d of %d questions"
             log.warning(text, len(self.accepted), self.wanted.total())
 
-    def _missing(self) -> Counter[Slot]:
-        have = Counter(Slot(each.part_ids[0], each.kind) for each in self.accepted)
-        return self.wanted - have
+    def _missing(self, level: int) -> Counter[tuple[str, ...]]:
+        """Count missing questions: by part and kind (level 0), by kind (1), in all (2)."""
+        want = Counter[tuple[str, ...]]()
+        for slot, number in self.wanted.items():
+            want[slot[level:]] += number
+        return want - Counter(_slot(each)[level:] for each in self.accepted)
 
-    def _use_spare(self) -> None:
-        """Ask spare questions while some are missing, before others are written."""
-        while self.spare and self._missing():
-            fresh, twins = drop_duplicates(self.spare, self.accepted, self.session.settings.seed)
-            self.rejected += twins
-            before, label = len(fresh), f"round {self.rounds}, spare questions"
-            self._ask_needed(fresh, label)
-            if len(self.spare) == before:
-                break  # all of them are of kinds that nothing is missing of
+    def _use_spare(self, level: int) -> None:
+        """Ask spare questions while some are missing that they could be."""
+        while needed := self._needed(level, self.session.sources.by_id):
+            self._ask(needed, f"round {self.rounds}, spare")
 
-    def _round(self, number: int, missing: Counter[Slot]) -> None:
-        every = orders(missing, self.session.sources, self.session.settings.seed)
-        for start in range(0, len(every), ORDERS_AT_ONCE):
-            some = every[start : start + ORDERS_AT_ONCE]
-            label = f"round {number + 1}, {start + len(some)} of {len(every)} texts"
+    def _needed(self, level: int, part_ids: Container[str]) -> list[Candidate]:
+        """Take as many spare candidates of these parts as are missing (see `_missing`).
+
+        Documents with few questions come first. Duplicates of accepted ones are rejected. A
+        duplicate of a needed one stays spare: it is asked if the other one fails.
+        """
+        seed = self.session.settings.seed
+        have = Counter(each.document_ids[0] for each in self.accepted)
+        spare = [each for each in self.spare if each.part_ids[0] in part_ids]
+        spare.sort(key=lambda each: (have[each.document_ids[0]], rank(each, seed)))
+        missing, filed, needed = self._missing(level), Filed(), list[Candidate]()
+        self.spare = [each for each in self.spare if each.part_ids[0] not in part_ids]
+        for each in spare:
+            own, document_id = _slot(each)[level:], each.document_ids[0]
+            has_room = have[document_id] < self.session.settings.max_per_document
+            if twin := self.known.rejection(each):
+                self.rejected.append(twin)
+            elif missing[own] > 0 and has_room and not filed.rejection(each):
+                filed.add(each)
+                needed.append(each)
+                missing[own] -= 1
+                have[document_id] += 1
+            else:
+                self.spare.append(each)
+        return needed
+
+    def _round(self, number: int) -> None:
+        missing = self._missing(0)
+        slots = {slot: missing[slot] for slot in self.wanted}
+        done, every = 0, orders(slots, self.session.sources, number)
+        for some in _batches(every):
+            done += len(some)
             before = len(self.accepted)
+            label = f"round {number + 1}, {done} of {len(every)} prompts"
             self._check(self._write(some, number, label), label)
             log.info(
                 "%s: %s accepted, %d of %d in all",
@@ -189,8 +227,9 @@ class Writing:
         prompts = [self._prompt(each) for each in some]
         seed = derive_seed(own.settings.seed, "write", number)
         decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
-        with own.progress(f"{label}: write") as update:
-            outputs = own.writer.generate(prompts, decoding, update)
+        update = own.progress(f"{label}: write")
+        outputs = own.writer.generate(prompts, decoding, update)
+        self.asked_for += sum(each.count for each in some)
         for order, (output,) in zip(some, outputs, strict=True):
             read = read_questions(output, order.kind, order.parts, order.count)
             self.candidates += len(read.candidates) + len(read.rejected)
@@ -200,36 +239,31 @@ class Writing:
         return found
 
     def _prompt(self, order: Order) -> str:
-        part = order.parts[0]
-        earlier = [e.question for e in [*self.accepted, *self.spare] if part.id in e.part_ids]
-        earlier += [
-            each.candidate.question
-            for each in self.rejected
-            if each.candidate is not None and part.id in each.candidate.part_ids
-        ]
-        names = self.session.sources.names_near(part) if order.kind != "short-answer" else ()
-        shown = sorted(set(earlier))[:MOST_EARLIER]
+        """Return the prompt, with what was asked before about its texts: accepted ones first."""
+        rejected = (each.candidate for each in self.rejected if each.candidate is not None)
+        ids = {part.id for part in order.parts}
+        earlier = dict.fromkeys(
+            f"{each.question} ({each.answer})"
+            for each in (*self.accepted, *self.spare, *rejected)
+            if ids.intersection(each.part_ids)
+        )
+        shown = list(earlier)[:MOST_EARLIER]
+        names = self.session.sources.names_near(order.parts[0])
         return write_prompt(order.parts, order.kind, order.count, names, shown, order.section)
 
     def _check(self, candidates: Sequence[Candidate], label: str) -> None:
         """Take written candidates through all gates; accept those that pass."""
         passed = self._check_free(candidates)
-        known = [*self.accepted, *self.spare]
-        fresh, twins = drop_duplicates(passed, known, self.session.settings.seed)
-        self._count("duplicate", len(passed), twins)
-        self._ask_needed([*self.spare, *fresh], label)
+        self.checked["duplicate"] += len(passed)
+        self.spare += passed
+        self._ask(self._needed(0, {each.part_ids[0] for each in passed}), label)
 
-    def _ask_needed(self, candidates: Sequence[Candidate], label: str) -> None:
-        """Ask as many candidates as are missing of their kind; the others are spare."""
-        settings, missing = self.session.settings, self._missing()
-        needed: list[Candidate] = []
-        self.spare = []
-        for each in candidates:
-            slot = Slot(each.part_ids[0], each.kind)
-            (needed if missing[slot] > 0 else self.spare).append(each)
-            missing[slot] -= 1
-        checks, left = self.session.checks, needed
+    def _ask(self, candidates: list[Candidate], label: str) -> None:
+        """Take candidates through the gates that ask a model."""
+        settings = self.session.settings
+        checks, left = self.session.checks, candidates
         left = self._asked("ambiguous between documents", left, label, checks.ambiguous)
+        left = self._asked("one sentence is enough", left, label, checks.one_sentence)
         samples = settings.open_book_samples
         left = self._asked(
             "not answerable with the document",
@@ -238,6 +272,7 @@ class Writing:
             lambda some, update: checks.not_answerable(some, samples, update),
         )
         if settings.blind_gate:
+            self.asked_blind.update(each.kind for each in left)
             left = self._asked(
                 "answerable without the document",
                 left,
@@ -247,6 +282,8 @@ class Writing:
         if settings.base_gate and not self.base_is_silent:
             left = self._asked("known to the base model", left, label, self._known_to_base)
         self.accepted += left
+        for each in left:
+            self.known.add(each)
 
     def _check_free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         found = list(find_spans(candidates, self.session.sources))
@@ -272,8 +309,7 @@ class Writing:
         """Take candidates through a gate that asks a model."""
         if not candidates:
             return []
-        with self.session.progress(f"{label}: {gate}") as update:
-            found = ask(candidates, update)
+        found = ask(candidates, self.session.progress(f"{label}: {gate}"))
         self._count(gate, len(candidates), found.rejected)
         return found.passed
 
@@ -302,11 +338,16 @@ class Writing:
             blind=blind,
             base=own.setup.base_name if settings.base_gate and not self.base_is_silent else None,
             kinds=self._by_kind(),
+            asked_for=self.asked_for,
             candidates=self.candidates,
             gates=self._gates(),
+            blind_kinds=self._blind_kinds(),
             spare=len(self.spare),
             unfinished=self.candidates - len(self.accepted) - len(self.spare) - len(self.rejected),
             rounds=self.rounds,
+            exhausted=self.exhausted,
+            short=self._short(),
+            unrelated=len(own.sources.without_related) if settings.shares.across else 0,
             limit_reached=self.limit_reached,
             prompts=templates(),
             requests=sum(each.requests for each in costs),
@@ -321,6 +362,22 @@ class Writing:
             wanted_by[slot.kind] += number
         return tuple(KindCount(k, wanted_by[k], have[k]) for k in KINDS if wanted_by[k])
 
+    def _blind_kinds(self) -> tuple[BlindCount, ...]:
+        failed = Counter[str](
+            each.candidate.kind
+            for each in self.rejected
+            if each.gate == "answerable without the document" and each.candidate is not None
+        )
+        return tuple(BlindCount(k, self.asked_blind[k], failed[k]) for k in self.asked_blind)
+
+    def _short(self) -> tuple[str, ...]:
+        by_id, lacking = self.session.sources.by_id, self.wanted.copy()
+        lacking.subtract(map(_slot, self.accepted))
+        left = Counter[str]()
+        for slot, number in lacking.items():
+            left[by_id[slot.part_id].whole_id] += number
+        return tuple(document_id for document_id, number in left.items() if number > 0)
+
     def _gates(self) -> tuple[GateCount, ...]:
         settings = self.session.settings
         off = {"rejected in review"}
@@ -332,6 +389,18 @@ class Writing:
             GateCount(gate, None if gate in off else self.checked[gate], failed[gate])
             for gate in GATES
         )
+
+
+def _slot(candidate: Candidate) -> Slot:
+    return Slot(candidate.part_ids[0], candidate.kind)
+
+
+def _batches(every: Sequence[Order]) -> Iterator[list[Order]]:
+    """Yield orders of one kind that are written together."""
+    for kind in HARDEST_FIRST:
+        own = [each for each in every if each.kind == kind]
+        for start in range(0, len(own), ORDERS_AT_ONCE):
+            yield own[start : start + ORDERS_AT_ONCE]
 
 
 def about_accepted(accepted: Sequence[Candidate], sources: Sources, seed: int) -> dict[str, Any]:
