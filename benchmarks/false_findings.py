@@ -11,22 +11,24 @@ probit model. Columns, in percent of studies:
 - one pair: the uncorrected p of one comparison is below 0.05;
 - McNemar: at least one comparison by McNemar's test with Holm's correction, which takes questions
   as independent;
-- power: a comparison of a difference of the median `minimum_detectable_difference` is below 0.05.
+- power: a comparison of a difference of the median minimum detectable difference is below 0.05.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from steep.evaluation.power import SetSize, spread_of
+from steep.evaluation.power import detectable as smallest_difference
 from steep.evaluation.statistics import (
     holm,
     mcnemar_exact,
-    minimum_detectable_difference,
     paired_p,
 )
 
@@ -110,11 +112,9 @@ def pair_p(each: Study, pair: tuple[int, int]) -> float:
 
 def detectable(each: Study) -> float:
     """What the study says that it could detect."""
-    found = minimum_detectable_difference(
-        each.right[1].tolist(), each.right[0].tolist(), each.clusters
-    )
-    assert found is not None
-    return min(found, 0.49)
+    spread = spread_of((each.right[1] - each.right[0]).tolist(), each.clusters)
+    size = SetSize.of([*Counter(each.clusters).values()])
+    return min(smallest_difference(spread, size) or 1.0, 0.49)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def test_recipes_of_equal_tokens_from_the_plan_to_the_page(imported: Path, steep
     shown = said.out.split("RECIPES")[1].split("page:")[0]
     assert max(map(len, shown.splitlines())) <= 80
     assert "over the first recipe, long" in " ".join(said.out.split())
+    assert shown.count("standard") == 2, "the errors of accuracies, and of gains over the documents"
     page = (imported / "runs" / "default" / "comparison.html").read_text()
     assert "Recipes of run default" in page
     assert not list(imported.glob(".steep/train-*/model")), "weights are deleted once scored"

@@ -36,9 +36,12 @@ def test_power_before_and_after_an_evaluation(raw: Path, steep: Steep) -> None:
     assert (pair["a"], pair["b"], pair["questions"]) == ("raw", "base", 6)
     assert found["spreads"][0] == pair["spread"] and pair["spread"]["training"] is not None
     assert found["detectable"][0] == pair["detectable"]
+    assert found["hardest"] == pair and not pair["short_answers"]
     assert len(found["spreads"]) > 1, "the ICC of three documents is rough"
     shown = steep("questions", "--power", "20", cwd=raw).out
-    assert "The latest evaluation" in shown and "raw - base" in shown
+    assert "The latest evaluation" in shown and f"{pair['metric']}: raw - base." in " ".join(
+        shown.split()
+    )
 
 
 @pytest.mark.parametrize("points", ["0", "100", "-5"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from benchmarks.power import DISCORDANT, simulated_power
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steep.evaluation.compare import PairDifferences
 from steep.evaluation.power import (
     DifferenceSpread,
     SetSize,
@@ -16,7 +19,7 @@ from steep.evaluation.power import (
     power_of,
     spread_of,
 )
-from steep.evaluation.statistics import TrainingVariance
+from steep.evaluation.statistics import TrainingVariance, paired_p
 
 SPREADS = st.builds(
     lambda discordant, icc: DifferenceSpread(discordant=discordant, icc=icc),
@@ -94,6 +97,34 @@ def test_the_variance_of_training_bounds_what_documents_can_do() -> None:
     few, more = (documents_needed(each, 10, 0.05) for each in (steady, varying))
     assert few is not None and more is not None and few < more
     assert documents_needed(hopeless, 10, 0.05) is None
+
+
+@pytest.mark.parametrize("planned", [1, 3])
+def test_what_a_study_says_it_detects_is_detected_in_four_of_five(planned: int) -> None:
+    rng = np.random.default_rng(9)
+    clusters = [str(number % 40) for number in range(400)]
+    study = partial(simulated, rng, clusters)
+    smallest = PairDifferences("a", "b", study(0.0), clusters, []).detectable(planned)
+    assert smallest is not None
+    found = 0
+    for _ in range(400):
+        differences = np.array(study(smallest))
+        sides = (differences > 0).tolist(), (differences < 0).tolist()
+        found += paired_p(*sides, clusters) < 0.05 / planned
+    assert 0.72 <= found / 400 <= 0.88
+
+
+def simulated(rng: np.random.Generator, clusters: list[str], gain: float) -> list[float]:
+    draw = rng.random(len(clusters))
+    differences = (draw < 0.15 + gain).astype(float) - (draw > 0.85)
+    return [float(each) for each in differences]
+
+
+def test_questions_about_one_document_are_their_own_clusters() -> None:
+    one, many = SetSize.of([30]), SetSize.of([1] * 30)
+    assert one == many
+    alone = PairDifferences("a", "b", [1.0], ["d"], [])
+    assert alone.detectable(1) is None
 
 
 def test_unequal_documents_count_as_fewer() -> None:

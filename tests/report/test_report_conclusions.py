@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from steep.evaluation.results import Comparison, ModelComparison, ModelScore
-from steep.report.conclusions import against_chance, conclusion, headline, uneven_intervals, verdict
+from steep.evaluation.results import (
+    ArmScore,
+    Comparison,
+    LikelihoodResult,
+    ModelComparison,
+    ModelScore,
+)
+from steep.report.conclusions import (
+    against_chance,
+    conclusion,
+    conclusions,
+    headline,
+    uneven_intervals,
+    verdict,
+)
 
 
 def pair(value: float, low: float, high: float, p: float, p_holm: float | None) -> Comparison:
@@ -124,3 +139,13 @@ def test_equal_accuracies_of_which_one_is_above_chance_are_explained(
 ) -> None:
     models = (model("base", *wide), model("arm", 0.4, 0.3, 0.5))
     assert (uneven_intervals(models, chance) is not None) is is_explained
+
+
+def test_an_arm_with_several_seeds_is_one_model() -> None:
+    arm = {**vars(model("new", 0.35, 0.3, 0.45)), "by_model": {"new": 0.3, "new-seed1": 0.4}}
+    seeds = {"models": (*scores().models, model("new-seed1", 0.4, 0.3, 0.5))}
+    fields: dict[str, Any] = {**vars(scores()), **seeds, "arms": (ArmScore(**arm),)}
+    fields |= {"chance": 0.25, "chance_by_kind": {}, "several_right": 0, "normalizer": "sum"}
+    text = str(conclusions(LikelihoodResult(**fields, bias=None, calibration=()), "choices"))
+    assert "Old, at 30.0%" in text and "New, at 35.0% [30.0, 45.0], is above chance" in text
+    assert text.count("New, at") == 1 and "New-seed1" not in text

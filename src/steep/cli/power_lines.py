@@ -9,7 +9,7 @@ from steep.core.formatting import UNKNOWN, count, decimal, percent, plural, poin
 from steep.core.tables import table, wrapped
 
 if TYPE_CHECKING:
-    from steep.evaluation.power import DifferenceSpread, NeededDocuments, PowerPlan
+    from steep.evaluation.power import DifferenceSpread, NeededDocuments, ObservedSpread, PowerPlan
 
 
 def of_power(plan: PowerPlan) -> list[str]:
@@ -18,7 +18,7 @@ def of_power(plan: PowerPlan) -> list[str]:
         *wrapped(_goal(plan)),
         *([] if plan.observed else wrapped(_assumed(plan))),
         "",
-        *(_observed(plan) if plan.observed else ()),
+        *(_observed(plan, plan.hardest) if plan.hardest else ()),
         *_needed(plan),
         "",
         *(line for each in _notes(plan) for line in wrapped(each)),
@@ -42,15 +42,14 @@ def _assumed(plan: PowerPlan) -> str:
     )
 
 
-def _observed(plan: PowerPlan) -> list[str]:
-    head = ["pair", "metric", "documents", "questions", "differ on", "ICC", "training", "detects"]
+def _observed(plan: PowerPlan, hardest: ObservedSpread) -> list[str]:
+    head = ["metric: pair", "documents", "questions", "differ on", "ICC", "training", "detects"]
     rows = [head]
     for each in plan.observed:
         training = each.spread.training
         rows.append(
             [
-                f"{each.a} - {each.b}",
-                each.metric,
+                _pair(each),
                 count(each.documents),
                 count(each.questions),
                 percent(each.spread.discordant),
@@ -60,13 +59,18 @@ def _observed(plan: PowerPlan) -> list[str]:
             ]
         )
     note = (
-        "The latest evaluation: the share of questions on which two models differ, the correlation "
-        "within documents, the standard error of training in points, and the difference in points "
-        "that its questions detect. The table below is for the pair that needs the most."
+        "The latest evaluation: the share of questions on which two models differ (with several "
+        "seeds, the mean squared difference), the correlation within documents, the standard error "
+        "of training in points, and the difference in points that its questions detect. The table "
+        f"below is for the pair that needs the most: {_pair(hardest)}."
     )
     if len(plan.spreads) > 1:
         note += " With few documents the ICC is a rough estimate, so larger ones are shown, too."
-    return [*table(rows, texts=range(2)), *wrapped(note), ""]
+    return [*table(rows), *wrapped(note), ""]
+
+
+def _pair(each: ObservedSpread) -> str:
+    return f"{each.metric}: {each.a} - {each.b}"
 
 
 def _needed(plan: PowerPlan) -> list[str]:

@@ -11,13 +11,13 @@ answer with contexts are all compared in one way.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
 
+from steep.evaluation.power import DifferenceSpread, SetSize, detectable, spread_of
 from steep.evaluation.results import (
     ArmScore,
     Comparison,
@@ -33,12 +33,11 @@ from steep.evaluation.statistics import (
     TrainingVariance,
     holm,
     mcnemar_exact,
-    mean_error,
     mean_interval,
-    minimum_detectable_difference,
     paired_bootstrap,
     paired_difference,
     paired_p,
+    standard_errors,
 )
 
 Row = TypeVar("Row")
@@ -124,10 +123,6 @@ def compare(
     wanted = {*(every if planned is None else planned.pairs)}
     first = [each for each in pairs if each.names in wanted]
     others = [each for each in pairs if each.names not in wanted]
-    detectable = [
-        minimum_detectable_difference(*_sides(each.common), _training(each.common))
-        for each in first or others
-    ]
     return ModelComparison(
         models=tuple(
             ModelScore(**_score(_Arm(name, {name: grades}, arm.trained)))
@@ -136,17 +131,14 @@ def compare(
             if name in arm.models
         ),
         pairs=(*_pairs(first, planned=True), *_pairs(others, planned=False)),
-        # Of several pairs the hardest one's: a true difference of this size is found in any.
-        minimum_detectable_difference=max(
-            (each for each in detectable if each is not None), default=None
-        ),
+        minimum_detectable_difference=_minimum_detectable(first or others, max(1, len(first))),
         arms=tuple(_arm_score(arm) for arm in arms if len(arm.models) > 1),
         not_compared=tuple(sorted(wanted - {each.names for each in first})),
     )
 
 
-class PlannedDifferences(NamedTuple):
-    """The differences of a planned pair, question by question."""
+class PairDifferences(NamedTuple):
+    """The differences of a pair, question by question."""
 
     a: str
     b: str
@@ -154,17 +146,24 @@ class PlannedDifferences(NamedTuple):
     document_ids: Sequence[str]
     training: Sequence[TrainingVariance]
 
+    def spread(self) -> DifferenceSpread:
+        """Return how they vary."""
+        return spread_of(self.values, self.document_ids, self.training)
+
+    def detectable(self, comparisons: int) -> float | None:
+        """Return what their questions detect, corrected for so many planned comparisons."""
+        size = SetSize.of([*Counter(self.document_ids).values()])
+        return detectable(self.spread(), size, comparisons)
+
 
 def planned_differences(
     grades_by_model: Mapping[str, Sequence[Grade]], planned: PlannedComparisons
-) -> Iterator[PlannedDifferences]:
+) -> Iterator[PairDifferences]:
     """Yield the differences of each planned pair, on the questions that count for both."""
     _check_same_questions(grades_by_model)
     for pair in _ordered(_arms(grades_by_model, planned), planned):
         if pair.names in planned.pairs:
-            a, b, documents = _sides(pair.common)
-            values = [x - y for x, y in zip(a, b, strict=True)]
-            yield PlannedDifferences(*pair.names, values, documents, _training(pair.common))
+            yield _differences(pair)
 
 
 def estimate(grades: Iterable[Grade]) -> Estimate:
@@ -255,11 +254,8 @@ def _errors(
     """Return the errors of a mean of values; `trained` is of each arm."""
     models = map(len, common[0].grades)
     known = all(number > 1 or own is False for number, own in zip(models, trained, strict=True))
-    variance = sum(each.variance for each in _training(common))
-    return StandardErrors(
-        questions=mean_error(values, [each.document_id for each in common]),
-        training=math.sqrt(variance) if known else None,
-    )
+    documents = [each.document_id for each in common]
+    return standard_errors(values, documents, _training(common), known=known)
 
 
 def _estimate(common: Sequence[_Common], trained: bool | None) -> Estimate:
@@ -307,11 +303,24 @@ def _pairs(pairs: Sequence[_Pair], *, planned: bool) -> Iterator[Comparison]:
         )
 
 
-def _difference(pair: _Pair) -> Difference:
+def _differences(pair: _Pair) -> PairDifferences:
     a, b, documents = _sides(pair.common)
-    found = paired_difference(a, b, documents, _training(pair.common))
     values = [x - y for x, y in zip(a, b, strict=True)]
-    errors = _errors(values, pair.common, [pair.a.trained, pair.b.trained])
+    return PairDifferences(*pair.names, values, documents, _training(pair.common))
+
+
+def _minimum_detectable(pairs: Sequence[_Pair], comparisons: int) -> float | None:
+    """Return what is detectable for the hardest pair, so for any; None for single questions."""
+    found = [
+        _differences(each).detectable(comparisons) or 1.0 for each in pairs if len(each.common) > 1
+    ]
+    return max(found, default=None)
+
+
+def _difference(pair: _Pair) -> Difference:
+    own = _differences(pair)
+    found = paired_difference(*_sides(pair.common), own.training)
+    errors = _errors(own.values, pair.common, [pair.a.trained, pair.b.trained])
     return Difference(
         n=found.n, difference=found.mean, low=found.low, high=found.high, errors=errors
     )

@@ -24,10 +24,10 @@ from scipy.special import nctdtr, stdtrit
 
 from steep.evaluation.statistics import (
     CONFIDENCE,
-    LEAST_DESIGN_EFFECT,
     POWER,
     PSEUDO_PAIRS,
     TrainingVariance,
+    total_variance,
 )
 
 ALPHA = 1 - CONFIDENCE
@@ -73,8 +73,13 @@ class SetSize(NamedTuple):
 
     @classmethod
     def of(cls, questions_by_document: Sequence[int]) -> SetSize:
-        """Return the size of a set with so many questions about each document."""
+        """Return the size of a set with so many questions about each document.
+
+        With a single document each question is its own cluster, as in the tests.
+        """
         total = sum(questions_by_document)
+        if len(questions_by_document) == 1:
+            questions_by_document = [1] * total
         squares = sum(each**2 for each in questions_by_document)
         return cls(total, total**2 / squares, squares / total)
 
@@ -93,9 +98,13 @@ class NeededDocuments:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedSpread:
-    """The spread of a pair of models in an evaluation, and what its questions can detect."""
+    """The spread of a pair of models in an evaluation, and what its questions can detect.
+
+    `short_answers` is False for choices among options.
+    """
 
     metric: str
+    short_answers: bool
     a: str
     b: str
     documents: int
@@ -116,6 +125,7 @@ class PowerPlan:
         asked_documents: Those that the present questions are about.
         questions: The present ones.
         observed: Pairs of the latest evaluation; empty without one.
+        hardest: The observed pair that needs the most documents, with as many questions each.
         spreads: For which `needed` is computed, see `planned_spreads`.
         detectable: By the present questions, for each spread; None if nothing is, or without any.
         needed: By questions per document.
@@ -128,6 +138,7 @@ class PowerPlan:
     asked_documents: int
     questions: int
     observed: tuple[ObservedSpread, ...]
+    hardest: ObservedSpread | None
     spreads: tuple[DifferenceSpread, ...]
     detectable: tuple[float | None, ...]
     needed: tuple[NeededDocuments, ...]
@@ -156,10 +167,7 @@ def spread_of(
         icc = max(0.0, (between - within) / spread) if spread > 0 else 0.0
     known = None
     if training:
-        variance = sum(each.variance for each in training)
-        parts = sum(each.variance**2 / each.degrees for each in training)
-        degrees = variance**2 / parts if parts else sum(each.degrees for each in training)
-        known = TrainingVariance(variance, round(degrees))
+        known = TrainingVariance(*total_variance(*training[0], training[1:]))
     return DifferenceSpread(discordant=float((values**2).mean()), icc=icc, training=known)
 
 
@@ -169,7 +177,7 @@ def power_of(
     """Return the share of studies that find a true difference, a share between 0 and 1."""
     degrees = max(1.0, size.clusters - 1)
     variance = max(spread.discordant, difference) - difference**2
-    effect = max(LEAST_DESIGN_EFFECT, 1 + (size.per_cluster - 1) * spread.icc)
+    effect = 1 + (size.per_cluster - 1) * spread.icc
     effective = size.questions / effect
     # As in `statistics._paired`: the pseudo-pairs shrink the center and enlarge its error.
     shrunk = effective / (effective + PSEUDO_PAIRS)
@@ -178,10 +186,9 @@ def power_of(
     stated = (square - center**2) / (effective + PSEUDO_PAIRS)
     true = variance / effective * shrunk**2
     if spread.training is not None and spread.training.variance > 0:
-        added = spread.training.variance * shrunk**2
-        parts = stated**2 / degrees + added**2 / spread.training.degrees
-        degrees = (stated + added) ** 2 / parts
-        stated, true = stated + added, true + added
+        added = spread.training._replace(variance=spread.training.variance * shrunk**2)
+        stated, degrees = total_variance(stated, degrees, [added])
+        true += added.variance
     if true <= 0:
         return 1.0
     level = ALPHA / comparisons
@@ -230,23 +237,26 @@ def documents_needed(
     return max(2, high)
 
 
-def planned_spreads(
+def hardest_pair(
     observed: Sequence[ObservedSpread], difference: float, comparisons: int
-) -> tuple[DifferenceSpread, ...]:
-    """Return the spreads to plan with: that of the hardest observed pair, or assumed ones.
+) -> ObservedSpread | None:
+    """Return the pair that needs the most documents, with as many questions each; None of none."""
 
-    The hardest pair needs the most documents, with as many questions each. Its ICC is a rough
-    estimate with few documents; the assumed ones above it are then planned for, too.
-    """
-
-    def needed(each: ObservedSpread) -> float:
+    def needed(each: ObservedSpread) -> tuple[float, float]:
         per_document = max(1, round(each.questions / each.documents))
         found = documents_needed(each.spread, per_document, difference, comparisons)
-        return math.inf if found is None else found
+        return math.inf if found is None else found, each.detectable or math.inf
 
-    if not observed:
+    return max(observed, key=needed, default=None)
+
+
+def planned_spreads(hardest: ObservedSpread | None) -> tuple[DifferenceSpread, ...]:
+    """Return the spreads to plan with: that of the hardest observed pair, or assumed ones.
+
+    Its ICC is a rough estimate with few documents; assumed ones above it are then planned for, too.
+    """
+    if hardest is None:
         return ASSUMED
-    hardest = max(observed, key=needed)
     spread, few = hardest.spread, hardest.documents < FEW_DOCUMENTS
     larger = [icc for icc in ASSUMED_ICCS if few and icc > spread.icc]
     return spread, *(replace(spread, icc=icc) for icc in larger)

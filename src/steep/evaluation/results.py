@@ -127,9 +127,10 @@ class ModelComparison:
     """The scores of all models, and all pairs.
 
     Arms with several seeds have a score in `arms`, and are one model in `pairs`. Planned pairs come
-    first. A true difference of the `minimum_detectable_difference` is found in most studies like
-    this one; it is None for a single question. `not_compared` are planned pairs of which a model
-    was not asked, or without a question that counts for both.
+    first. A true difference of the `minimum_detectable_difference` is found in 80% of studies like
+    this one, with Holm's correction at its first step; it is None for a single question.
+    `not_compared` are planned pairs of which a model was not asked, or without a question that
+    counts for both.
     """
 
     models: tuple[ModelScore, ...]

@@ -1,4 +1,4 @@
-"""Intervals clustered by document, paired tests, and the smallest detectable difference.
+"""Intervals clustered by document, and paired tests.
 
 Questions on one document are not independent, so the interval of a mean rests on an *effective*
 sample size: n divided by the design effect (variance with documents as clusters, corrected for
@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtr, stdtr, stdtrit
 
-from steep.evaluation.results import Interval
+from steep.evaluation.results import Interval, StandardErrors
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -50,7 +50,7 @@ class TrainingVariance(NamedTuple):
     """The variance of the mean accuracy of an arm's models between seeds."""
 
     variance: float
-    degrees: int
+    degrees: float
 
     @classmethod
     def of(cls, accuracies: Sequence[float]) -> TrainingVariance:
@@ -86,7 +86,7 @@ def mean_interval(
     mean, size, degrees = sample.mean, sample.effective_n, sample.degrees
     own = mean * (1 - mean) / size
     if own > 0:
-        total, degrees = _total(own, degrees, training)
+        total, degrees = total_variance(own, degrees, training)
         size *= own / total
     t = _quantile(degrees, (1 + CONFIDENCE) / 2)
     centre = (mean + t * t / (2 * size)) / (1 + t * t / size)
@@ -96,9 +96,18 @@ def mean_interval(
     return Interval(mean, low, high, n, len(set(clusters)))
 
 
-def mean_error(values: Sequence[float], clusters: Sequence[str]) -> float:
-    """Compute the standard error of a mean over questions, clustered by document."""
-    return _sample(np.asarray(values, dtype=np.float64), clusters).error
+def standard_errors(
+    values: Sequence[float],
+    clusters: Sequence[str],
+    training: Sequence[TrainingVariance],
+    *,
+    known: bool,
+) -> StandardErrors:
+    """Compute the errors of a mean; `known` is False if some arm was trained with one seed."""
+    return StandardErrors(
+        questions=_sample(np.asarray(values, dtype=np.float64), clusters).error,
+        training=math.sqrt(sum(each.variance for each in training)) if known else None,
+    )
 
 
 def paired_difference(
@@ -130,25 +139,6 @@ def paired_p(
     if paired.degrees == 0:
         return 1.0
     return 2 * float(stdtr(paired.degrees, -abs(paired.centre) / paired.error))
-
-
-def minimum_detectable_difference(
-    a: Sequence[float],
-    b: Sequence[float],
-    clusters: Sequence[str],
-    training: Sequence[TrainingVariance] = (),
-) -> float | None:
-    """Estimate the true difference that a study like this one finds in about three of four tries.
-
-    From the observed variance of the differences, at two-sided 5% without a correction for several
-    comparisons; None for a single question. With few documents the estimate itself is rough: it
-    aims at a power of 80%, and reaches 60 to 80% in simulations.
-    """
-    paired = _paired(a, b, clusters, training)
-    if paired.degrees == 0:
-        return None
-    quantiles = [_quantile(paired.degrees, level) for level in ((1 + CONFIDENCE) / 2, POWER)]
-    return min(1.0, sum(quantiles) * paired.error)
 
 
 def mcnemar_exact(a: Sequence[bool], b: Sequence[bool]) -> float:
@@ -188,18 +178,24 @@ def _paired(
     variance, degrees = (square - centre**2) / size, sample.degrees
     if degrees:
         kept = (sample.effective_n / size) ** 2  # pseudo-pairs shrink the center
-        variance, degrees = _total(
+        variance, degrees = total_variance(
             variance, degrees, [each._replace(variance=kept * each.variance) for each in training]
         )
     return _Paired(sample.mean, centre, math.sqrt(variance), degrees)
 
 
-def _total(
+def total_variance(
     variance: float, degrees: float, training: Sequence[TrainingVariance]
 ) -> tuple[float, float]:
-    """Add the variances of training to a positive one; return Satterthwaite's degrees, too."""
+    """Add the variances of training to another one; return Satterthwaite's degrees, too.
+
+    These trust a small variance of training of two or three models that are alike by chance, so
+    where training varies far more than questions, intervals are too short (docs/power.md).
+    """
     parts = [(variance, degrees), *training]
     total = sum(part for part, _ in parts)
+    if total == 0:
+        return 0.0, sum(own for _, own in parts)
     return total, total**2 / sum(part**2 / own for part, own in parts)
 
 

@@ -181,8 +181,8 @@ def difference_table(found: ModelComparison) -> Table:
     note = (
         "The minimum detectable difference is unknown."
         if smallest is None
-        else f"Minimum detectable difference: about {points(smallest, sign=False)} points. A study "
-        "of this size often misses smaller true differences."
+        else f"Minimum detectable difference: about {points(smallest, sign=False)} points, which "
+        "80% of studies like this one find. They often miss smaller true differences."
     )
     if any(pair.errors and pair.errors.training is None for pair in found.pairs):
         note += (

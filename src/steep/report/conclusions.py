@@ -51,8 +51,10 @@ def headline(scores: ModelComparison, how: str) -> str:
 def conclusions(scores: ModelComparison, measure: str) -> Html:
     """Return the box with all that a table of accuracies shows, in sentences."""
     chance = chance_of(scores)
-    levels = [against_chance(model, chance) for model in scores.models]
-    levels.append(uneven_intervals(scores.models, chance))
+    seeded = {name for arm in scores.arms for name in arm.by_model}
+    models = [*(each for each in scores.models if each.name not in seeded), *scores.arms]
+    levels = [against_chance(model, chance) for model in models]
+    levels.append(uneven_intervals(models, chance))
     pairs = [el("li", conclusion(pair, scores)) for pair in scores.pairs]
     sentences = " ".join(filter(None, levels))
     scope = (

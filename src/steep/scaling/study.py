@@ -7,7 +7,6 @@ as the other arms, which shows what repetition alone gives.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +17,12 @@ from steep.core.errors import UserError
 from steep.evaluation.compare import Grade
 from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
-from steep.evaluation.results import Interval, StandardErrors
+from steep.evaluation.results import Interval
 from steep.evaluation.statistics import (
     TrainingVariance,
-    mean_error,
     mean_interval,
     paired_difference,
+    standard_errors,
 )
 from steep.scaling.config import ScaleConfig
 from steep.scaling.curve import AccuracyCurve, Numbers
@@ -151,31 +150,31 @@ class ModelGrades:
     def mean(self, models: Sequence[str]) -> Bounded:
         """Return the mean of the models of an arm, with its interval over documents and seeds."""
         values = self.of(models).mean(axis=0).tolist()
-        found = mean_interval(values, self.documents, self._training(models))
-        return _bounded(found, self._errors(values, models))
+        training = self._training(models)
+        found = mean_interval(values, self.documents, training)
+        return self._bounded(found, values, training, models)
 
     def difference(self, a: Sequence[str], b: Sequence[str]) -> Bounded:
         """Return the mean of models `a` minus that of models `b`, with its interval."""
         first, second = (self.of(models).mean(axis=0) for models in (a, b))
-        training = [*self._training(a), *self._training(b)]
+        training = self._training(a, b)
         found = paired_difference(first.tolist(), second.tolist(), self.documents, training)
-        return _bounded(found, self._errors((first - second).tolist(), a, b))
+        return self._bounded(found, (first - second).tolist(), training, a, b)
 
-    def _training(self, models: Sequence[str]) -> list[TrainingVariance]:
-        several = len(models) > 1
-        return [TrainingVariance.of(self.of(models).mean(axis=1).tolist())] if several else []
+    def _training(self, *arms: Sequence[str]) -> list[TrainingVariance]:
+        several = [models for models in arms if len(models) > 1]
+        return [TrainingVariance.of(self.of(each).mean(axis=1).tolist()) for each in several]
 
-    def _errors(self, values: Sequence[float], *arms: Sequence[str]) -> StandardErrors:
+    def _bounded(
+        self,
+        found: Interval,
+        values: Sequence[float],
+        training: Sequence[TrainingVariance],
+        *arms: Sequence[str],
+    ) -> Bounded:
         known = all(len(models) > 1 or {*models} <= {BASE, RETRIEVAL} for models in arms)
-        variance = sum(each.variance for models in arms for each in self._training(models))
-        return StandardErrors(
-            questions=mean_error(values, self.documents),
-            training=math.sqrt(variance) if known else None,
-        )
-
-
-def _bounded(found: Interval, errors: StandardErrors) -> Bounded:
-    return Bounded(value=found.mean, low=found.low, high=found.high, errors=errors)
+        errors = standard_errors(values, self.documents, training, known=known)
+        return Bounded(value=found.mean, low=found.low, high=found.high, errors=errors)
 
 
 def metric_study(

@@ -20,6 +20,7 @@ from steep.stages.evaluate import find_rows, setup_of
 
 if TYPE_CHECKING:
     from steep.evaluation.power import ObservedSpread, PowerPlan
+    from steep.evaluation.questions import Question
 
 
 def plan_power(config: Config, project: Project, difference_points: float) -> PowerPlan:
@@ -35,6 +36,7 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
         PowerPlan,
         SetSize,
         detectable,
+        hardest_pair,
         needed_documents,
         planned_spreads,
     )
@@ -51,12 +53,16 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
     setup, difference = setup_of(config, project), difference_points / 100
     read = documents_stage.run(config, project)
     found = read_question_set(setup, read, check_length=False)
-    asked = (found.questions or found.short) if found else ()
-    by_document = Counter(each.document_id for each in asked)
     names = [BASE, *setup.arms, *setup.evaluate.servers]
     comparisons = max(1, len(setup.planned_comparisons(names).pairs))
     observed = tuple(_observed(find_rows(config, project), setup, comparisons))
-    spreads = planned_spreads(observed, difference, comparisons)
+    hardest = hardest_pair(observed, difference, comparisons)
+    spreads = planned_spreads(hardest)
+    asked: Sequence[Question] = ()
+    if found:
+        short = hardest is not None and hardest.short_answers
+        asked = found.short if short or not found.questions else found.questions
+    by_document = Counter(each.document_id for each in asked)
     size = SetSize.of([*by_document.values()]) if by_document else None
     return PowerPlan(
         difference=difference,
@@ -66,6 +72,7 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
         asked_documents=len(by_document),
         questions=len(asked),
         observed=observed,
+        hardest=hardest,
         spreads=spreads,
         detectable=tuple(size and detectable(each, size, comparisons) for each in spreads),
         needed=needed_documents(spreads, difference, comparisons),
@@ -78,26 +85,27 @@ def _observed(
     """Yield the spread of each planned pair, by the first metric of each method."""
     from steep.evaluation.compare import planned_differences
     from steep.evaluation.eval_models import name_of
+    from steep.evaluation.methods.judged_answers import STAGE as VERDICTS
     from steep.evaluation.methods.registry import graded_of
-    from steep.evaluation.power import ObservedSpread, SetSize, detectable, spread_of
+    from steep.evaluation.methods.short_answers import STAGE as WRITTEN
+    from steep.evaluation.power import ObservedSpread
 
     stages: dict[str, dict[str, Artifact]] = {}
     for artifact in rows:
         if graded_of(artifact, setup):
             stages.setdefault(artifact.stage, {})[name_of(artifact)] = artifact
-    for by_model in stages.values():
+    for stage, by_model in stages.items():
         graded = {name: graded_of(artifact, setup) for name, artifact in by_model.items()}
         metric = next(iter(next(iter(graded.values()))))
         grades = {name: own[metric].grades for name, own in graded.items()}
         for pair in planned_differences(grades, setup.planned_comparisons(grades)):
-            spread = spread_of(pair.values, pair.document_ids, pair.training)
-            sizes = Counter(pair.document_ids)
             yield ObservedSpread(
                 metric=metric,
+                short_answers=stage in (WRITTEN, VERDICTS),
                 a=pair.a,
                 b=pair.b,
-                documents=len(sizes),
+                documents=len({*pair.document_ids}),
                 questions=len(pair.values),
-                spread=spread,
-                detectable=detectable(spread, SetSize.of([*sizes.values()]), comparisons),
+                spread=pair.spread(),
+                detectable=pair.detectable(comparisons),
             )

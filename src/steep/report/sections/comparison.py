@@ -71,7 +71,7 @@ def comparison(found: ComparisonResult) -> PageSection:
 def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
     several = len({each.size for each in found.scores}) > 1
     rows: list[list[Cell]] = [
-        [Model(BASE), "", share_cell(found.base), errors_cell(found.base.errors), "", "", ""]
+        [Model(BASE), "", share_cell(found.base), errors_cell(found.base.errors), *[""] * 4]
     ]
     for score in found.scores:
         price = score.usd_per_point
@@ -82,6 +82,7 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
                 share_cell(score.accuracy),
                 errors_cell(score.accuracy.errors),
                 _gain(score.over_documents),
+                _gain_errors(score.over_documents),
                 _gain(score.over_first),
                 "" if price is None else dollars(price),
             ]
@@ -101,6 +102,7 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
         ("accuracy", "95% interval"),
         ERRORS_HEADING,
         "over documents",
+        ("standard errors", "over documents"),
         "over first",
         "cost per point",
     )
@@ -110,6 +112,10 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
 
 def _gain(found: Bounded | None) -> Cell:
     return "" if found is None else points_cell(found)
+
+
+def _gain_errors(found: Bounded | None) -> str:
+    return "" if found is None else errors_cell(found.errors)
 
 
 def _conclusions(found: MetricComparison) -> Iterator[str]:
