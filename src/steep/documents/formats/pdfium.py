@@ -46,11 +46,15 @@ class PdfWord:
 
 @dataclass(frozen=True, slots=True)
 class PdfPage:
-    """The words of a page in the order of the file; `images` only if there are few words."""
+    """The words of a page in the order of the file, and what else it shows if they are few.
+
+    The height is that of the page turned so that its words are upright.
+    """
 
     words: tuple[PdfWord, ...]
     height: float
     images: int
+    drawn: bool  # whether it has lines or shapes
     rotated: int  # words that stand at another angle than most, which are left out
 
 
@@ -89,19 +93,23 @@ def read_page(document: Any, number: int) -> PdfPage:
     try:
         width, height = page.get_size()
         words = [*_words(text, height)]
-        images = 0 if len(words) > 5 else _count_images(page)
-        turned = _upright(words, width, height)
-        return PdfPage(tuple(turned), height, images, len(words) - len(turned))
+        images, shapes = (0, 0) if len(words) > 5 else _count_objects(page)
+        most = _usual_angle(words)
+        turned = _upright(words, most, width, height)
+        upright = width if most in (90, 270) else height
+        return PdfPage(tuple(turned), upright, images, shapes > 0, len(words) - len(turned))
     finally:
         text.close()
         page.close()
 
 
-def _count_images(page: Any) -> int:
+def _count_objects(page: Any) -> tuple[int, int]:
+    """Return the numbers of images, and of lines and shapes."""
     import pypdfium2.raw as raw
 
     kinds = (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)
-    return sum(1 for _ in page.get_objects(filter=kinds, max_depth=4))
+    found = Counter(each.type for each in page.get_objects(filter=kinds, max_depth=4))
+    return found[kinds[0]], found[kinds[1]]
 
 
 def _words(text: Any, height: float) -> Iterator[PdfWord]:
@@ -185,12 +193,14 @@ def _readable(text: str) -> str:
     return joined.translate(_LIGATURES)
 
 
-def _upright(words: list[PdfWord], width: float, height: float) -> list[PdfWord]:
-    """Return the words at the angle of most, turned upright."""
-    if not words:
-        return []
+def _usual_angle(words: Sequence[PdfWord]) -> int:
+    """Return the multiple of 90 degrees at which most words stand."""
     angles = Counter(round(word.angle / 90) * 90 % 360 for word in words)
-    most = angles.most_common(1)[0][0]
+    return angles.most_common(1)[0][0] if angles else 0
+
+
+def _upright(words: list[PdfWord], most: int, width: float, height: float) -> list[PdfWord]:
+    """Return the words at the angle of most, turned upright."""
     same = [word for word in words if abs((word.angle - most + 180) % 360 - 180) <= 5]
     if most == 0:
         return same
