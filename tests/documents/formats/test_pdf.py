@@ -103,6 +103,29 @@ def test_cells_in_columns_become_a_table_and_wrapped_cells_are_joined(tmp_path: 
     assert blocks[2] == " ".join(RIGHT)
 
 
+@pytest.mark.parametrize("drawn", ["{x} 600 m {x} 680 l S", "{x} 600 0.5 80 re f"])
+def test_ruled_lines_part_the_columns_of_a_narrow_table(tmp_path: Path, drawn: str) -> None:
+    rows = [("Seal", "KS-220", "31.50"), ("Bearing", "KB-030", "12.00"), ("Wheel", "KI", "9.00")]
+    starts = (72, 118, 160)  # the longest cells end 5 to 10 points before the next column
+    page = [
+        *lines(72, 80, *LEFT),
+        *(
+            Text(x, 175 + 18 * at, cell)
+            for at, row in enumerate([("Part", "Number", "Price"), *rows])
+            for x, cell in zip(starts, row, strict=True)
+        ),
+        *lines(72, 300, *RIGHT),
+    ]
+    rules = "".join(f"{drawn.format(x=x)}\n" for x in (70, 115, 157.5, 190))
+    blocks = text_of(pdf(tmp_path / "a.pdf", [page], extra=rules)).split("\n\n")
+    assert blocks == [
+        " ".join(LEFT),
+        "| Part | Number | Price |\n| --- | --- | --- |\n"
+        + "\n".join(f"| {' | '.join(row)} |" for row in rows),
+        " ".join(RIGHT),
+    ]
+
+
 def test_running_heads_and_page_numbers_are_left_out_and_paragraphs_go_on(tmp_path: Path) -> None:
     pages = [
         [

@@ -50,7 +50,7 @@ def extract(path: str) -> Extracted:
         meta: Mapping[str, str] = document.get_metadata_dict()
     finally:
         document.close()
-    found = [fragments(page.words) for page in pages]
+    found = [fragments(page.words, page.rules) for page in pages]
     running = running_lines(found, [page.height for page in pages])
     laid = [
         _laid_out(number, page, lines)

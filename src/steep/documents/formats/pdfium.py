@@ -18,6 +18,7 @@ from steep.documents.child import Unreadable
 
 HYPHEN = "\x02"  # PDFium's sign for a hyphen at the end of a line
 FIXED_PITCH, FORCE_BOLD = 1, 1 << 18  # font flags of the PDF specification
+WIDEST_RULE, SHORTEST_RULE = 3.0, 36.0  # points; the latter is three lines
 
 _HYPHENS = "\x02\ufffe"
 _WORD = re.compile(rf"[^\s\0{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
@@ -45,6 +46,15 @@ class PdfWord:
 
 
 @dataclass(frozen=True, slots=True)
+class PdfRule:
+    """A thin vertical line, as between the columns of a table."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class PdfPage:
     """The words of a page in the order of the file, and what else it shows if they are few.
 
@@ -52,6 +62,7 @@ class PdfPage:
     """
 
     words: tuple[PdfWord, ...]
+    rules: tuple[PdfRule, ...]  # of pages whose words are not turned
     height: float
     images: int
     drawn: bool  # whether it has lines or shapes
@@ -97,7 +108,8 @@ def read_page(document: Any, number: int) -> PdfPage:
         most = _usual_angle(words)
         turned = _upright(words, most, width, height)
         upright = width if most in (90, 270) else height
-        return PdfPage(tuple(turned), upright, images, shapes > 0, len(words) - len(turned))
+        rules = () if most else tuple(_rules(page, height))
+        return PdfPage(tuple(turned), rules, upright, images, shapes > 0, len(words) - len(turned))
     finally:
         text.close()
         page.close()
@@ -110,6 +122,35 @@ def _count_objects(page: Any) -> tuple[int, int]:
     kinds = (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)
     found = Counter(each.type for each in page.get_objects(filter=kinds, max_depth=4))
     return found[kinds[0]], found[kinds[1]]
+
+
+def _rules(page: Any, height: float) -> Iterator[PdfRule]:
+    """Yield the long vertical lines of a page; one may be drawn in pieces, row by row."""
+    rule: PdfRule | None = None
+    for piece in sorted(_thin_shapes(page, height), key=lambda each: (round(each.x), each.top)):
+        if rule and round(piece.x) == round(rule.x) and piece.top - rule.bottom <= WIDEST_RULE:
+            rule = replace(rule, bottom=max(rule.bottom, piece.bottom))
+            continue
+        if rule and rule.bottom - rule.top >= SHORTEST_RULE:
+            yield rule
+        rule = piece
+    if rule and rule.bottom - rule.top >= SHORTEST_RULE:
+        yield rule
+
+
+def _thin_shapes(page: Any, height: float) -> Iterator[PdfRule]:
+    """Yield the strokes and filled rectangles that are narrow and upright."""
+    import pypdfium2.raw as raw
+
+    sides = [ctypes.c_float() for _ in range(4)]
+    for index in range(raw.FPDFPage_CountObjects(page)):
+        shape = raw.FPDFPage_GetObject(page, index)
+        if raw.FPDFPageObj_GetType(shape) != raw.FPDF_PAGEOBJ_PATH:
+            continue
+        if raw.FPDFPageObj_GetBounds(shape, *sides):
+            left, bottom, right, top = (side.value for side in sides)
+            if right - left <= WIDEST_RULE < top - bottom:
+                yield PdfRule((left + right) / 2, height - top, height - bottom)
 
 
 def _words(text: Any, height: float) -> Iterator[PdfWord]:
