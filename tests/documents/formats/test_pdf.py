@@ -103,6 +103,29 @@ def test_cells_in_columns_become_a_table_and_wrapped_cells_are_joined(tmp_path: 
     assert blocks[2] == " ".join(RIGHT)
 
 
+@pytest.mark.parametrize("drawn", ["{x} 600 m {x} 680 l S", "{x} 600 0.5 80 re f"])
+def test_ruled_lines_part_the_columns_of_a_narrow_table(tmp_path: Path, drawn: str) -> None:
+    rows = [("Seal", "KS-220", "31.50"), ("Bearing", "KB-030", "12.00"), ("Wheel", "KI", "9.00")]
+    starts = (72, 118, 160)  # the longest cells end 5 to 10 points before the next column
+    page = [
+        *lines(72, 80, *LEFT),
+        *(
+            Text(x, 175 + 18 * at, cell)
+            for at, row in enumerate([("Part", "Number", "Price"), *rows])
+            for x, cell in zip(starts, row, strict=True)
+        ),
+        *lines(72, 300, *RIGHT),
+    ]
+    rules = "".join(f"{drawn.format(x=x)}\n" for x in (70, 115, 157.5, 190))
+    blocks = text_of(pdf(tmp_path / "a.pdf", [page], extra=rules)).split("\n\n")
+    assert blocks == [
+        " ".join(LEFT),
+        "| Part | Number | Price |\n| --- | --- | --- |\n"
+        + "\n".join(f"| {' | '.join(row)} |" for row in rows),
+        " ".join(RIGHT),
+    ]
+
+
 def test_running_heads_and_page_numbers_are_left_out_and_paragraphs_go_on(tmp_path: Path) -> None:
     pages = [
         [
@@ -117,6 +140,70 @@ def test_running_heads_and_page_numbers_are_left_out_and_paragraphs_go_on(tmp_pa
     assert "Handbook" not in found.text and "Page" not in found.text
     assert not any(character.isdigit() for character in found.text)
     assert found.metadata == {"pages": "4", "running_lines": "4"}
+
+
+def test_rows_that_pages_repeat_but_for_their_numbers_are_kept(tmp_path: Path) -> None:
+    pages = [
+        [
+            Text(72, 80, f"Series K{number + 4}0", 18, "B"),
+            *lines(72, 110, *LEFT),
+            *(
+                Text(72 + 120 * column, 700 + 18 * row, cell)
+                for row, cells in enumerate(
+                    (
+                        ("Part", "Number", "Price"),
+                        ("Seal", f"KS-22{number}", f"{31 + number}.50"),
+                        ("Bearing", "KB-030", "12.00"),
+                        ("Impeller", f"KI-44{number}", f"{205 + 7 * number}.00"),
+                    )
+                )
+                for column, cell in enumerate(cells)
+            ),
+        ]
+        for number in range(3)
+    ]
+    for feet in (False, True):
+        made = [
+            [*page, Text(72, 800, "Marlow Hydraulics"), Text(500, 800, str(at))] if feet else page
+            for at, page in enumerate(pages, start=1)
+        ]
+        found = extract(str(pdf(tmp_path / f"{feet}.pdf", made)))
+        assert found.metadata["running_lines"] == ("3" if feet else "0")
+        assert "Marlow" not in found.text
+        for number in range(3):
+            assert f"# Series K{number + 4}0\n" in found.text
+            assert f"| Impeller | KI-44{number} | {205 + 7 * number}.00 |" in found.text
+        assert found.text.count("| Bearing | KB-030 | 12.00 |") == 3
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_large_feet_are_left_out_and_of_large_heads_the_first_is_kept(
+    tmp_path: Path, number: int
+) -> None:
+    pages = [
+        [
+            Text(72, 50, "Pump Manual", 14),
+            Text(72, 100, f"{at} Chapter {at}", 18, "B"),
+            *lines(72, 130, *(LEFT if at % 2 else RIGHT)),
+            Text(72, 790, f"Marlow Hydraulics - confidential {at}", 12),
+        ]
+        for at in range(1, number + 1)
+    ]
+    found = extract(str(pdf(tmp_path / "a.pdf", pages)))
+    assert "Marlow" not in found.text
+    assert found.text.count("Pump Manual") == 1
+    assert [line for line in found.text.splitlines() if "Chapter" in line] == [
+        f"# {at} Chapter {at}" for at in range(1, number + 1)
+    ]
+
+
+def test_lines_repeated_close_to_the_text_are_kept_but_in_the_outer_margin(tmp_path: Path) -> None:
+    for y, kept in ((100, 3), (45, 0)):
+        pages = [
+            lines(72, y, "All times are local", *(LEFT, RIGHT, LEFT[::-1])[at]) for at in range(3)
+        ]
+        found = extract(str(pdf(tmp_path / f"{y}.pdf", pages)))
+        assert found.text.count("All times are local") == kept
 
 
 def test_a_paragraph_goes_on_over_a_page_break(tmp_path: Path) -> None:
@@ -193,6 +280,8 @@ def test_a_scan_is_refused_with_advice(tmp_path: Path) -> None:
     assert reason.startswith("no text, as in a scan: only images on 1 of 1 page; ")
     assert reason.endswith("ocrmypdf IN.pdf OUT.pdf")
     assert refusal(pdf(tmp_path / "b.pdf", [[]])) == "it has 1 page and no text"
+    reason = refusal(pdf(tmp_path / "c.pdf", [[]], extra="40 40 500 700 re S\n"))
+    assert reason.startswith("no text and no image, only drawings on 1 of 1 page; if they show ")
 
 
 def test_an_encrypted_file_says_so(tmp_path: Path) -> None:

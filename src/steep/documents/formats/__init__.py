@@ -48,7 +48,7 @@ class Format:
 
 _WEB = Format("HTML", "html", ("lxml", "trafilatura"), version=2)
 FORMATS: dict[str, Format] = {
-    ".pdf": Format("PDF", "pdf", ("pypdfium2",)),
+    ".pdf": Format("PDF", "pdf", ("pypdfium2",), version=2),
     ".docx": Format("DOCX", "word", ("lxml",)),
     ".pptx": Format("PPTX", "slides", ("lxml",)),
     ".html": _WEB,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from steep.documents.formats.pdfium import PdfWord
+from steep.documents.formats.pdfium import PdfRule, PdfWord
 
 WIDE_GAP = 1.3  # in font sizes; a wider one ends a fragment
+RULE_GAP = 0.5  # points between a word and a rule
 SAME_LINE = 0.5  # overlap of two boxes on one line, in heights of the lower one
 LEAST_ROWS = 4  # with text on both sides, to believe in a gutter
 LEAST_CHARACTERS = 15  # of a line in a column; cells of tables are shorter
@@ -90,15 +91,28 @@ def joined(texts: Iterable[str]) -> str:
     return line
 
 
-def fragments(words: Sequence[PdfWord]) -> list[Fragment]:
-    """Join words that follow one another on one line without a wide gap."""
+def fragments(words: Sequence[PdfWord], rules: Sequence[PdfRule] = ()) -> list[Fragment]:
+    """Join words that follow one another on one line without a wide gap or a rule between them."""
     groups: list[list[PdfWord]] = []
     for word in words:
-        if groups and _continues(groups[-1][-1], word):
+        before = groups[-1][-1] if groups else None
+        if before and _continues(before, word) and not _ruled(before, word, rules):
             groups[-1].append(word)
         else:
             groups.append([word])
     return [_fragment(group) for group in groups]
+
+
+def _ruled(before: PdfWord, word: PdfWord, rules: Sequence[PdfRule]) -> bool:
+    """Return whether a rule stands between two words of a line, other than code."""
+    if before.mono or word.mono:  # often framed
+        return False
+    middle = (word.top + word.bottom) / 2
+    return any(
+        before.right + RULE_GAP <= rule.x <= word.left - RULE_GAP
+        and rule.top <= middle <= rule.bottom
+        for rule in rules
+    )
 
 
 def _continues(before: PdfWord, word: PdfWord) -> bool:

@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_high
+from typing import TypeAlias
 
 from steep.documents.formats.layout import Fragment, Row, joined, rows_of
 from steep.documents.formats.markdown import fenced, heading, paragraph, table
@@ -19,12 +20,18 @@ from steep.documents.formats.pdfium import HYPHEN
 from steep.documents.formats.tables import LABEL, LEADERS, PdfTable
 
 EDGE_ROWS = 2  # at the top and bottom of a page, among which running lines are
+EDGE_SHARE = 0.2  # of the height of a page, in which running lines stand
+MARGIN_SHARE = 0.07  # of the height of a page, in which no text stands
+LONE_GAP = 2.2  # distance of a running line from the only other line, in sizes
 LEAST_PAGES = 3  # that repeat a running line, wherever they are
 NEAR_PAGES = 2  # distance of two pages that repeat one, facing pages left out
 LARGER = 1.15  # size of a heading, in sizes of the text
 LONGEST_HEADING = 200  # characters
 PARAGRAPH_GAP = 1.3  # distance of two paragraphs, in distances of lines
 
+Key: TypeAlias = tuple[str, bool, int]
+
+_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
 _BULLET = re.compile(
     r"[-*\u2022\u2023\u2043\u25aa\u25ab\u25cf\u25cb\u25e6\u2013\uf0b7\u00b7\u25a0\u2756]\s+(?=\S)"
@@ -66,27 +73,69 @@ class Typography:
     leading: float
 
 
-def running_lines(pages: Sequence[Sequence[Fragment]]) -> list[set[Fragment]]:
-    """Return, for each page, the fragments of lines that other pages repeat at the same height."""
-    most = LARGER * _usual_size(each for page in pages for each in page)
-    edges = [[row for row in _edge_rows(page) if row.main.size < most] for page in pages]
-    repeated = _repeated([{_running_key(row) for row in rows} for rows in edges])
-    heights: Counter[tuple[int, bool]] = Counter()
-    for rows in edges:
-        heights.update(
-            (_height(row), _running_key(row) in repeated) for row in (*rows[:1], *rows[-1:])
-        )
-    # Where most outermost lines are repeated, a head that changes with the section is one, too.
-    margins = {at for at, _ in heights if heights[at, True] > heights[at, False] > 0}
+@dataclass(frozen=True, slots=True)
+class EdgeLine:
+    """A line at the edge of a page; the outermost one has depth 0."""
+
+    row: Row
+    number: int
+    at_top: bool
+    depth: int
+    apart: bool
+
+    @property
+    def outermost(self) -> bool:
+        """Return whether it is the outermost line and apart from the text."""
+        return self.depth == 0 and self.apart
+
+    @property
+    def margin(self) -> tuple[bool, int]:
+        """Return whether it stands at the top, and its height in steps of 10 points."""
+        return self.at_top, round(self.row.top / 10)
+
+    @property
+    def key(self) -> Key:
+        """Return what its copies on other pages have in common."""
+        return _NUMBER.sub("#", self.row.text.casefold()), *self.margin
+
+    @property
+    def numbers(self) -> list[str]:
+        """Return its numbers."""
+        return _NUMBER.findall(self.row.text.casefold())
+
+
+def running_lines(
+    pages: Sequence[Sequence[Fragment]], heights: Sequence[float]
+) -> list[set[Fragment]]:
+    """Return, for each page, the fragments of its running head and foot.
+
+    Such lines stand at the edge of the page, apart from the text, and other pages repeat them at
+    the same height, with the same numbers but for the page number. A large line may be a heading:
+    at the top only copies of one text are left out, and the first copy is kept.
+
+    Args:
+        pages: Fragments of each page.
+        heights: Height of each page in points.
+    """
+    large = LARGER * _usual_size(each for page in pages for each in page)
+    edges = [
+        [*_edge_lines(page, number, height)]
+        for number, (page, height) in enumerate(zip(pages, heights, strict=True))
+    ]
+    repeated = _repeated([line for lines in edges for line in lines], large, len(pages))
+    margins = _margins(edges, repeated)
     found = [
         {
             cell
-            for place, row in enumerate(rows)
-            if _running_key(row) in repeated
-            or (_height(row) in margins and place in (0, len(rows) - 1))
-            for cell in row.cells
+            for line in lines
+            if line.number != repeated.get(line.key)
+            and (
+                line.key in repeated
+                or (line.margin in margins and line.outermost and line.row.main.size < large)
+            )
+            for cell in line.row.cells
         }
-        for rows in edges
+        for lines in edges
     ]
     # A page on which nothing else stands is a copy of another, and not all margin.
     return [
@@ -104,31 +153,84 @@ def _usual_size(found: Iterable[Fragment]) -> float:
     return max(sizes, key=lambda each: sizes[each], default=0.0) or 10.0
 
 
-def _repeated(pages: Sequence[set[tuple[str, int]]]) -> set[tuple[str, int]]:
-    """Return the lines that stand on several pages, or on two pages close to each other."""
-    found: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for number, keys in enumerate(pages):
-        for key in keys:
-            found[key].append(number)
-    return {
-        key
-        for key, numbers in found.items()
-        if len(numbers) >= LEAST_PAGES
-        or any(after - before <= NEAR_PAGES for before, after in pairwise(numbers))
-    }
-
-
-def _height(row: Row) -> int:
-    return round(row.top / 10)
-
-
-def _edge_rows(page: Sequence[Fragment]) -> list[Row]:
+def _edge_lines(page: Sequence[Fragment], number: int, height: float) -> Iterator[EdgeLine]:
+    """Yield the outermost lines near the top and bottom of a page."""
     rows = rows_of(page)
-    return rows if len(rows) <= 2 * EDGE_ROWS else rows[:EDGE_ROWS] + rows[-EDGE_ROWS:]
+    for at_top, inward in ((True, rows), (False, rows[::-1])):
+        edges = [row.bottom if at_top else height - row.top for row in inward[:EDGE_ROWS]]
+        near = [edge <= EDGE_SHARE * height for edge in edges]
+        ends = [
+            at
+            for at, edge in enumerate(edges)
+            if near[at] and (edge <= MARGIN_SHARE * height or _apart(inward[at:]))
+        ]
+        for at, row in enumerate(inward[: sum(near)]):
+            yield EdgeLine(row, number, at_top, at, apart=at <= max(ends, default=-1))
 
 
-def _running_key(row: Row) -> tuple[str, int]:
-    return _NUMBER.sub("#", row.text.casefold()), _height(row)
+def _apart(rows: Sequence[Row]) -> bool:
+    """Return whether the first line is farther from the next than the next lines are apart."""
+    distances = [abs(after.bottom - before.bottom) for before, after in pairwise(rows[:6])]
+    if len(distances) > 1:
+        return distances[0] > PARAGRAPH_GAP * median_high(distances[1:])
+    return not distances or distances[0] > LONE_GAP * rows[0].main.size
+
+
+def _repeated(lines: Sequence[EdgeLine], large: float, pages: int) -> dict[Key, int | None]:
+    """Return the lines that several pages repeat, or two close to each other.
+
+    The value is the page that keeps the line: that of the first copy of a large head.
+
+    Args:
+        lines: Lines at the edges of all pages.
+        large: Size of a heading.
+        pages: Number of pages.
+    """
+    groups: dict[Key, list[EdgeLine]] = defaultdict(list)
+    for line in lines:
+        groups[line.key].append(line)
+    found: dict[Key, int | None] = {}
+    for key, group in groups.items():
+        title = any(line.row.main.size >= large for line in group)
+        head = title and group[0].at_top
+        pairs = [
+            after.number - before.number
+            for before, after in pairwise(group)
+            if _same_line(before, after, counting=not head)
+        ]
+        enough = len(pairs) >= LEAST_PAGES - 1 or any(each <= NEAR_PAGES for each in pairs)
+        apart = 2 * sum(line.apart for line in group) >= len(group)
+        if enough and apart and (not title or 2 * len(group) > pages):
+            found[key] = group[0].number if head else None
+    return found
+
+
+def _same_line(before: EdgeLine, after: EdgeLine, counting: bool) -> bool:
+    """Return whether two lines have equal numbers, but for one that may be counting the pages."""
+    steps = [
+        _value(second) - _value(first)
+        for first, second in zip(before.numbers, after.numbers, strict=True)
+    ]
+    changed = [step for step in steps if step]
+    return not changed or (counting and changed == [after.number - before.number])
+
+
+def _value(number: str) -> int:
+    """Return the value of an Arabic or Roman number."""
+    if number.isdecimal():
+        return int(number)
+    values = [_ROMAN[letter] for letter in number]
+    return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))
+
+
+def _margins(
+    edges: Sequence[Sequence[EdgeLine]], repeated: Mapping[Key, int | None]
+) -> set[tuple[bool, int]]:
+    """Return where most outermost lines are repeated: a head that changes is one there, too."""
+    counts: Counter[tuple[tuple[bool, int], bool]] = Counter(
+        (line.margin, line.key in repeated) for lines in edges for line in lines if line.depth == 0
+    )
+    return {at for at, _ in counts if counts[at, True] > counts[at, False] > 0}
 
 
 def typography(pages: Sequence[Page]) -> Typography:

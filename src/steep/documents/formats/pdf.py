@@ -50,8 +50,8 @@ def extract(path: str) -> Extracted:
         meta: Mapping[str, str] = document.get_metadata_dict()
     finally:
         document.close()
-    found = [fragments(page.words) for page in pages]
-    running = running_lines(found)
+    found = [fragments(page.words, page.rules) for page in pages]
+    running = running_lines(found, [page.height for page in pages])
     laid = [
         _laid_out(number, page, lines)
         for number, (page, lines) in enumerate(zip(found, running, strict=True))
@@ -85,14 +85,9 @@ def _pages(document: Any) -> tuple[list[PdfPage], list[str]]:
 def _check_text(pages: Sequence[PdfPage]) -> None:
     empty = [page for page in pages if not page.words]
     if len(empty) == len(pages) or (
-        len(empty) > MOST_EMPTY * len(pages) and all(page.images for page in empty)
+        len(empty) > MOST_EMPTY * len(pages) and all(page.images or page.drawn for page in empty)
     ):
-        if not any(page.images for page in empty):
-            raise Unreadable(f"it has {plural(len(pages), 'page')} and no text")
-        raise Unreadable(
-            f"no text, as in a scan: only images on {len(empty)} of {plural(len(pages), 'page')}; "
-            + OCR.format(options="")
-        )
+        raise Unreadable(_without_text(pages, empty))
     text = "".join(word.text for page in pages for word in page.words)
     unknown = 0 if text.isascii() and text.isprintable() else len(_UNKNOWN.findall(text))
     if unknown > MOST_UNKNOWN * len(text):
@@ -100,6 +95,23 @@ def _check_text(pages: Sequence[PdfPage]) -> None:
             f"its fonts do not say which characters they show ({unknown:,} of "
             f"{len(text):,} are unknown); " + OCR.format(options="--force-ocr ")
         )
+
+
+def _without_text(pages: Sequence[PdfPage], empty: Sequence[PdfPage]) -> str:
+    """Return why a file has no text, and what helps."""
+    images = sum(page.images > 0 for page in empty)
+    drawn = sum(page.drawn and not page.images for page in empty)
+    number = plural(len(pages), "page")
+    if images and drawn:
+        kinds = f"only images or drawings on {images + drawn} of {number}; "
+        return f"no text, as in a scan: {kinds}{OCR.format(options='')}"
+    if images:
+        kinds = f"only images on {images} of {number}; "
+        return f"no text, as in a scan: {kinds}{OCR.format(options='')}"
+    if drawn:
+        kinds = f"only drawings on {drawn} of {number}; if they show text, "
+        return f"no text and no image, {kinds}{OCR.format(options='')}"
+    return f"it has {number} and no text"
 
 
 def _notes(pages: Sequence[PdfPage]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from steep.documents.child import Unreadable
 
 HYPHEN = "\x02"  # PDFium's sign for a hyphen at the end of a line
 FIXED_PITCH, FORCE_BOLD = 1, 1 << 18  # font flags of the PDF specification
+WIDEST_RULE, SHORTEST_RULE = 3.0, 36.0  # points; the latter is three lines
 
 _HYPHENS = "\x02\ufffe"
 _WORD = re.compile(rf"[^\s\0{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
@@ -45,12 +46,26 @@ class PdfWord:
 
 
 @dataclass(frozen=True, slots=True)
+class PdfRule:
+    """A thin vertical line, as between the columns of a table."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class PdfPage:
-    """The words of a page in the order of the file; `images` only if there are few words."""
+    """The words of a page in the order of the file, and what else it shows if they are few.
+
+    The height is that of the page turned so that its words are upright.
+    """
 
     words: tuple[PdfWord, ...]
+    rules: tuple[PdfRule, ...]  # of pages whose words are not turned
     height: float
     images: int
+    drawn: bool  # whether it has lines or shapes
     rotated: int  # words that stand at another angle than most, which are left out
 
 
@@ -89,19 +104,53 @@ def read_page(document: Any, number: int) -> PdfPage:
     try:
         width, height = page.get_size()
         words = [*_words(text, height)]
-        images = 0 if len(words) > 5 else _count_images(page)
-        turned = _upright(words, width, height)
-        return PdfPage(tuple(turned), height, images, len(words) - len(turned))
+        images, shapes = (0, 0) if len(words) > 5 else _count_objects(page)
+        most = _usual_angle(words)
+        turned = _upright(words, most, width, height)
+        upright = width if most in (90, 270) else height
+        rules = () if most else tuple(_rules(page, height))
+        return PdfPage(tuple(turned), rules, upright, images, shapes > 0, len(words) - len(turned))
     finally:
         text.close()
         page.close()
 
 
-def _count_images(page: Any) -> int:
+def _count_objects(page: Any) -> tuple[int, int]:
+    """Return the numbers of images, and of lines and shapes."""
     import pypdfium2.raw as raw
 
     kinds = (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)
-    return sum(1 for _ in page.get_objects(filter=kinds, max_depth=4))
+    found = Counter(each.type for each in page.get_objects(filter=kinds, max_depth=4))
+    return found[kinds[0]], found[kinds[1]]
+
+
+def _rules(page: Any, height: float) -> Iterator[PdfRule]:
+    """Yield the long vertical lines of a page; one may be drawn in pieces, row by row."""
+    rule: PdfRule | None = None
+    for piece in sorted(_thin_shapes(page, height), key=lambda each: (round(each.x), each.top)):
+        if rule and round(piece.x) == round(rule.x) and piece.top - rule.bottom <= WIDEST_RULE:
+            rule = replace(rule, bottom=max(rule.bottom, piece.bottom))
+            continue
+        if rule and rule.bottom - rule.top >= SHORTEST_RULE:
+            yield rule
+        rule = piece
+    if rule and rule.bottom - rule.top >= SHORTEST_RULE:
+        yield rule
+
+
+def _thin_shapes(page: Any, height: float) -> Iterator[PdfRule]:
+    """Yield the strokes and filled rectangles that are narrow and upright."""
+    import pypdfium2.raw as raw
+
+    sides = [ctypes.c_float() for _ in range(4)]
+    for index in range(raw.FPDFPage_CountObjects(page)):
+        shape = raw.FPDFPage_GetObject(page, index)
+        if raw.FPDFPageObj_GetType(shape) != raw.FPDF_PAGEOBJ_PATH:
+            continue
+        if raw.FPDFPageObj_GetBounds(shape, *sides):
+            left, bottom, right, top = (side.value for side in sides)
+            if right - left <= WIDEST_RULE < top - bottom:
+                yield PdfRule((left + right) / 2, height - top, height - bottom)
 
 
 def _words(text: Any, height: float) -> Iterator[PdfWord]:
@@ -185,12 +234,14 @@ def _readable(text: str) -> str:
     return joined.translate(_LIGATURES)
 
 
-def _upright(words: list[PdfWord], width: float, height: float) -> list[PdfWord]:
-    """Return the words at the angle of most, turned upright."""
-    if not words:
-        return []
+def _usual_angle(words: Sequence[PdfWord]) -> int:
+    """Return the multiple of 90 degrees at which most words stand."""
     angles = Counter(round(word.angle / 90) * 90 % 360 for word in words)
-    most = angles.most_common(1)[0][0]
+    return angles.most_common(1)[0][0] if angles else 0
+
+
+def _upright(words: list[PdfWord], most: int, width: float, height: float) -> list[PdfWord]:
+    """Return the words at the angle of most, turned upright."""
     same = [word for word in words if abs((word.angle - most + 180) % 360 - 180) <= 5]
     if most == 0:
         return same
