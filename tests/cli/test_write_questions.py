@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from steep.cli.options import load_project
 from steep.cli.question_lines import of_writing_plan
 from steep.core.errors import UserError
 from steep.stages import questions as stage
+from steep.stages.spending import refuse_unlimited_questions
 from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_corpus import DOCUMENTS
 
@@ -418,3 +420,23 @@ def test_a_change_names_no_long_value_and_no_review(
     (line,) = [each for each in ended.err.splitlines() if "made again beside" in each]
     assert Path(made.result["path"]).parent.name in line and "questions.rounds 8 -> 1" in line
     assert "prompts" not in line and len(line) < 400
+
+
+def test_an_endpoint_is_named_once_in_refusals_and_unknown_costs(
+    tmp_path: Path, tiny_directory: Path
+) -> None:
+    address = "http://127.0.0.1:9/v1"
+    folder = write_config(tmp_path / "p", address, tiny_directory)
+    opened = load_project(folder / "steep.yaml", None)
+    plan = stage.plan(*opened)
+    with pytest.raises(UserError) as refusal:
+        refuse_unlimited_questions(opened.config, plan)
+    assert str(refusal.value).count(address) == 1
+    total = round(sum(each.calls.expected for each in plan.steps))
+    assert f"about {total:,} calls" in str(refusal.value)
+    refuse_unlimited_questions(opened.config, replace(plan, is_finished=True))
+    unpriced = write_config(
+        tmp_path / "q", "", tiny_directory, writer={"base_url": address, "model": "m"}
+    )
+    lines = list(of_writing_plan(stage.plan(*load_project(unpriced / "steep.yaml", None)), "g"))
+    assert sum(line.startswith("cost unknown: set questions.writer.") for line in lines) == 1

@@ -135,7 +135,7 @@ class WritingSession:
         """Return what was spent on questions in the project."""
         return [each for each in self.callers.costs() if each.purpose == PURPOSE]
 
-    def progress(self, step: str, *, sends: bool = True) -> Callable[[int, int], None]:
+    def progress(self, step: str, sends: bool) -> Callable[[int, int], None]:
         """Return a function that shows how much of a step of a round is completed.
 
         All steps share one line with the calls and the rate of the whole work. How much work is

@@ -236,7 +236,7 @@ class Writing:
         prompts = [self._prompt(each) for each in some]
         seed = derive_seed(own.settings.seed, "write", number)
         decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
-        update = own.progress(f"{label}: writing")
+        update = own.progress(f"{label}: writing", True)
         outputs = own.writer.generate(prompts, decoding, update)
         self.asked_for += sum(each.count for each in some)
         for order, (output,) in zip(some, outputs, strict=True):
@@ -319,7 +319,7 @@ class Writing:
         if not candidates:
             return []
         sends = gate != "known to the base model" or self.session.base_is_served
-        found = ask(candidates, self.session.progress(f"{label}: {gate}", sends=sends))
+        found = ask(candidates, self.session.progress(f"{label}: {gate}", sends))
         self._count(gate, len(candidates), found.rejected)
         return found.passed
 
