@@ -25,6 +25,8 @@ def test_power_before_and_after_an_evaluation(raw: Path, steep: Steep) -> None:
     assert before.code == 0, before.err
     assert "no evaluation yet" in before.out and "corrected for 1 planned comparison" in before.out
     assert max(map(len, before.out.splitlines())) <= 80
+    assert "are too few to detect any difference" in " ".join(before.out.split())
+    assert "Counted as present: the questions of evaluate.questions with options" in before.out
     found = json.loads(steep("questions", "--power", "5", "--json", cwd=raw).out)
     assert (found["difference"], found["questions"]) == (0.05, 6) and not found["observed"]
     rows = {each["per_document"]: each["documents"] for each in found["needed"]}

@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,11 @@ from small_project import settle, write_project
 from steep_command import Steep, wait_until
 
 from json_server import Body, said, serving
+from steep.cli.options import load_project
+from steep.cli.question_lines import of_writing_plan
+from steep.core.errors import UserError
+from steep.stages import questions as stage
+from steep.stages.spending import refuse_unlimited_questions
 from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_corpus import DOCUMENTS
 
@@ -135,20 +141,26 @@ def test_the_plan_bounds_calls_and_cost(made: Made) -> None:
     assert len(sent) == len(set(sent))
 
 
-def test_the_terminal_shows_gates_and_the_next_command(made: Made) -> None:
+def test_the_terminal_shows_gates_and_the_next_command(made: Made, steep: Steep) -> None:
     shown = " ".join(made.out.split())
     assert "7 accepted" in shown and "answerable without the document" in shown
     assert "7 of 15 wanted questions (missing: choice" in shown
     assert "short-answer" in shown and "further ones are written" in shown
     assert "separation: not checked" in shown
-    assert "steep evaluate --set evaluate.questions=" in made.out
+    review, evaluate = (made.out.index(each) for each in ("--review review.md", "steep evaluate"))
+    assert "next: steep questions --review" in made.out and review < evaluate
+    assert "add short-answers to evaluate.methods" in shown
+    assert "--set 'evaluate.methods=[likelihood,short-answers]'" in made.out
+    assert "it runs the missing stages" in shown
     assert all(len(line) <= 80 for line in made.out.splitlines() if ".steep/" not in line)
+    planned = steep("questions", "--plan", cwd=made.folder).out
+    assert "a rerun costs nothing" in planned and "tokens in" not in planned
 
 
 def test_status_lists_written_questions_and_clean_keeps_them(made: Made, steep: Steep) -> None:
     path = Path(made.result["path"])
     shown = steep("status", cwd=made.folder)
-    assert f"questions: .steep/{path.parent.name}" in shown.out, shown.out
+    assert f"questions (written): .steep/{path.parent.name}" in shown.out, shown.out
     other = ["--set", "documents.split_tokens=60"]  # other documents, so the questions are stale
     refused = steep("questions", "--review", "no.md", *other, cwd=made.folder)
     assert refused.code == 2 and "No questions have been written" in refused.err
@@ -214,6 +226,8 @@ def test_a_review_is_applied(made: Made, steep: Steep, ending: str) -> None:
     assert ended.code == 0 and "7 questions to review" in ended.out, ended.err
     refused = steep("questions", "--review", review, cwd=made.folder)
     assert refused.code == 2 and "There is a file already" in refused.err
+    undecided = steep("questions", "--apply", review, cwd=made.folder)
+    assert undecided.code == 2 and "7 undecided questions" in undecided.err
     text = review.read_text(encoding="utf-8")
     lake, oar = "Which lake does the Quillon Ferry cross?", "What did the town give Joren Pell"
     decide = partial(_decided, ending=ending)
@@ -226,6 +240,10 @@ def test_a_review_is_applied(made: Made, steep: Steep, ending: str) -> None:
     result = json.loads(applied.out)
     assert result["marks"] == {"written": 4, "reviewed": 1, "edited": 1}
     assert result["gates"][-1] == {"gate": "rejected in review", "checked": 7, "rejected": 1}
+    shown = steep("questions", "--apply", review, cwd=made.folder).out
+    assert "review: 1 accepted, 1 edited, 1 rejected, 4 undecided" in shown
+    assert "--review review.md" not in shown, "it has been reviewed"
+    assert "questions (reviewed): .steep/" in steep("status", cwd=made.folder).out
     lines = Path(result["path"]).read_text(encoding="utf-8").splitlines()
     rows = {row["question"]: row for row in map(json.loads, lines)}
     assert rows[lake]["mark"] == "reviewed" and not any(oar in each for each in rows)
@@ -256,7 +274,7 @@ def test_wrong_reviews_are_named_by_line(made: Made, steep: Steep) -> None:
 
     line = good.splitlines().index("decision:") + 1
     unknown = error(good.replace("\ndecision:", "\ndecision: yes", 1))
-    assert f"wrong.md:{line - 2}: 'yes' is no decision" in unknown
+    assert f"wrong.md:{line}: 'yes' is not a decision" in unknown
     lake = "Which lake does the Quillon Ferry cross?"
     edited = _decided(good, lake, "edit", ".md")
     told = error(edited.replace(lake, "Which lake, according to the text, is crossed?"))
@@ -326,6 +344,7 @@ def test_public_knowledge_and_a_shared_model_are_warned_of(
         ended = steep("questions", cwd=folder)
     shown = " ".join(ended.out.split())
     assert ended.code == 1, "no question was accepted"
+    assert "next:" not in ended.out and "see the reasons in rejected.jsonl" in shown
     assert "the blind gate rejected most questions" in shown
     assert "the writer, a-writer, also generates the corpus" in shown
 
@@ -355,4 +374,69 @@ def test_without_a_writer_the_command_says_what_to_set(
         ended = steep("questions", *more, cwd=folder)
         assert ended.code == 2 and "questions.writer" in ended.err
     both = steep("questions", "--plan", "--apply", "x.md", cwd=folder)
-    assert both.code == 2 and "exclude one another" in both.err
+    assert both.code == 2 and "cannot be combined" in both.err
+
+
+def test_without_a_readable_answer_another_writer_is_advised(
+    tmp_path: Path, steep: Steep, tiny_directory: Path
+) -> None:
+    with writer([], lambda _: "I cannot help with that.") as base_url:
+        folder = write_config(tmp_path / "p", base_url, tiny_directory, rounds=1, base_gate=False)
+        ended = steep("questions", cwd=folder)
+    shown = " ".join(ended.out.split())
+    assert ended.code == 1 and "next:" not in ended.out
+    assert "not in the asked form; see rejected.jsonl; try another writer" in shown
+
+
+def test_missing_packages_are_named_before_anything_is_sent(
+    tmp_path: Path, tiny_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steep.llm.model_names.LIBRARIES", ("no_such_package",))
+    seen: list[Body] = []
+    with writer(seen) as base_url:
+        folder = write_config(tmp_path / "p", base_url, tiny_directory)
+        opened = load_project(folder / "steep.yaml", None)
+        planned = "\n".join(of_writing_plan(stage.plan(*opened), "a-generator"))
+        with pytest.raises(UserError) as refusal:
+            stage.run(*opened)
+    for shown in (planned, str(refusal.value)):
+        assert "no_such_package" in shown and "pip install 'steep[train]'" in shown
+        assert "questions.base_gate: false" in shown
+    assert not seen, "nothing was sent"
+
+
+def test_a_change_names_no_long_value_and_no_review(
+    made: Made, steep: Steep, tmp_path: Path
+) -> None:
+    review = made.folder / "all.md"
+    steep("questions", "--review", review, cwd=made.folder)
+    text = review.read_text(encoding="utf-8").replace("\ndecision:", "\ndecision: accept")
+    review.write_text(text, encoding="utf-8")
+    assert steep("questions", "--apply", review, cwd=made.folder).code == 0
+    more = ("--set", "questions.rounds=1", "--set", "questions.base_gate=false")
+    with writer([]) as base_url:
+        address = ("--set", f"questions.writer.base_url={base_url}")
+        ended = steep("questions", *more, *address, cwd=made.folder)
+    (line,) = [each for each in ended.err.splitlines() if "made again beside" in each]
+    assert Path(made.result["path"]).parent.name in line and "questions.rounds 8 -> 1" in line
+    assert "prompts" not in line and len(line) < 400
+
+
+def test_an_endpoint_is_named_once_in_refusals_and_unknown_costs(
+    tmp_path: Path, tiny_directory: Path
+) -> None:
+    address = "http://127.0.0.1:9/v1"
+    folder = write_config(tmp_path / "p", address, tiny_directory)
+    opened = load_project(folder / "steep.yaml", None)
+    plan = stage.plan(*opened)
+    with pytest.raises(UserError) as refusal:
+        refuse_unlimited_questions(opened.config, plan)
+    assert str(refusal.value).count(address) == 1
+    total = round(sum(each.calls.expected for each in plan.steps))
+    assert f"about {total:,} calls" in str(refusal.value)
+    refuse_unlimited_questions(opened.config, replace(plan, is_finished=True))
+    unpriced = write_config(
+        tmp_path / "q", "", tiny_directory, writer={"base_url": address, "model": "m"}
+    )
+    lines = list(of_writing_plan(stage.plan(*load_project(unpriced / "steep.yaml", None)), "g"))
+    assert sum(line.startswith("cost unknown: set questions.writer.") for line in lines) == 1

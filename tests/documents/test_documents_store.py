@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from steep.core.artifacts import MANIFEST, Project
 from steep.documents.config import DocumentsConfig
 from steep.documents.document import Document
@@ -19,7 +21,9 @@ def test_documents_come_back_as_they_were(tmp_path: Path) -> None:
     assert load_documents(tmp_path / "documents.jsonl") == documents
 
 
-def test_a_file_that_is_skipped_makes_no_other_artifact(tmp_path: Path) -> None:
+def test_a_file_that_is_skipped_makes_no_other_artifact(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# A\n\nText.")
     project, settings = Project(tmp_path), DocumentsConfig(path=tmp_path / "docs")
@@ -31,6 +35,11 @@ def test_a_file_that_is_skipped_makes_no_other_artifact(tmp_path: Path) -> None:
     assert manifest == after.manifest
     assert manifest["counts"] == {"files": 2, "documents": 1, "parts": 1, "skipped": 1}
     assert [each["source"] for each in manifest["skipped"]] == ["photo.jpg"]
+    assert "photo.jpg" in caplog.text, "named in the run that finds it"
+    caplog.clear()
+    assert build_documents(project, settings).path == before.path
+    assert "1 skipped file: steep documents --skipped" in caplog.text
+    assert "photo.jpg" not in caplog.text
 
 
 def test_parts_by_structure_come_back_as_they_were(tmp_path: Path) -> None:

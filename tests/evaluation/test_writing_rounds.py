@@ -72,7 +72,7 @@ def run(scripted: Scripted, sources: Sources, **fields: Any) -> Writing:
         sources=sources,
         writer=engine,
         checks=Checks(sources, engine, engine, 64, 0),
-        progress=lambda label: no_progress,
+        progress=lambda label, sends: no_progress,
         costs=lambda: [],
         setup=SimpleNamespace(base_name="b"),
     )
@@ -155,9 +155,11 @@ def test_all_stages_share_one_progress(prices: dict[str, float], cost: str) -> N
     session = WritingSession(settings, documents(1), callers, limit, setup)
     shown: Any = SimpleNamespace(update=lambda done, **facts: lines.append((done, facts)))
     session._shown = shown
-    session.progress("round 1: write")(16, 16)
-    session.progress("round 1: duplicate")(1, 9)
+    session.progress("1: writing", sends=True)(16, 16)
+    session.progress("1: known to the base model", sends=False)(5, 5)
+    session.progress("1: one sentence is enough", sends=True)(1, 9)
     assert lines == [
-        (16, {"stage": "round 1: write 16/16", "project_cost": cost}),
-        (17, {"stage": "round 1: duplicate 1/9", "project_cost": cost}),
+        (16, {"round": "1: writing 16/16", "project_cost": cost}),
+        (16, {"round": "1: known to the base model 5/5", "project_cost": cost}),
+        (17, {"round": "1: one sentence is enough 1/9", "project_cost": cost}),
     ]

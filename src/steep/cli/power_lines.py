@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from steep.core.formatting import UNKNOWN, count, decimal, percent, plural, points
+from steep.core.formatting import UNKNOWN, count, decimal, listing, percent, plural, points, some_of
 from steep.core.tables import table, wrapped
 
 if TYPE_CHECKING:
     from steep.evaluation.power import DifferenceSpread, NeededDocuments, ObservedSpread, PowerPlan
+
+SHOWN_REASONS = 3
 
 
 def of_power(plan: PowerPlan) -> list[str]:
@@ -92,17 +94,13 @@ def _row(each: NeededDocuments) -> list[str]:
 
 def _notes(plan: PowerPlan) -> Iterator[str]:
     yield (
-        "In brackets: questions in all. The project has "
+        "In brackets: questions in total. The project has "
         f"{plural(plan.documents, 'document')}; more questions per document help less the larger "
         "the ICC is."
     )
     if plan.questions:
-        documents = plural(plan.asked_documents, "document")
-        shown = ", ".join(
-            f"{_difference(found)} at {_named(spread)}"
-            for spread, found in zip(plan.spreads, plan.detectable, strict=True)
-        )
-        yield f"The present {plural(plan.questions, 'question')} about {documents} detect {shown}."
+        yield _detects(plan)
+    yield from _counted(plan)
     if all(each.training is None for each in plan.spreads):
         yield "The variance of training is not included; train.seeds above 1 measures it."
     if any(number is None for each in plan.needed for number in each.documents):
@@ -112,8 +110,29 @@ def _notes(plan: PowerPlan) -> Iterator[str]:
         )
 
 
-def _difference(share: float | None) -> str:
-    return "no difference" if share is None else f"{_points(share)} points"
+def _detects(plan: PowerPlan) -> str:
+    """Return which differences the present questions detect."""
+    pairs = list(zip(plan.spreads, plan.detectable, strict=True))
+    found = [f"{_points(share)} points at {_named(s)}" for s, share in pairs if share is not None]
+    none = [_named(spread) for spread, share in pairs if share is None]
+    few = "too few to detect any difference" + (f" at {listing(none)}" if found else "")
+    parts = [f"detect {', '.join(found)}"] if found else []
+    parts += [f"are {few}"] if none else []
+    about = f"{plural(plan.questions, 'question')} about {plural(plan.asked_documents, 'document')}"
+    return f"The present {about} {', and '.join(parts)}."
+
+
+def _counted(plan: PowerPlan) -> Iterator[str]:
+    """Yield which questions count as present, and why others do not."""
+    if plan.not_counted is None:
+        yield "No question is counted as present: evaluate.questions is not set."
+        return
+    kind = "short answers" if plan.short_answers else "options"
+    text = f"Counted as present: the questions of evaluate.questions with {kind}."
+    if plan.not_counted:
+        shown = [f"{count(number)} ({reason})" for reason, number in plan.not_counted.items()]
+        text += f" Not counted: {some_of(shown, SHOWN_REASONS)}."
+    yield text
 
 
 def _points(share: float | None) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from steep.core.formatting import cost_of, count, dollars, plural, reasons, span
 from steep.core.tables import table
 from steep.evaluation.writing.about import cautions, gate_rows, same_model, unrelated
 from steep.evaluation.writing.plan import WritingPlan
-from steep.evaluation.writing.results import WritingResult
+from steep.evaluation.writing.results import REJECTED_NAME, WritingResult
 from steep.evaluation.writing.separation import Separation
+from steep.evaluation.writing.session import INSTALL, without_packages
+
+SHORT_METHOD = "short-answers"  # of evaluate.methods
 
 
 def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
@@ -17,6 +20,11 @@ def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
     yield f"{plural(plan.questions, 'question')} about {plural(plan.documents, 'document')}: " + (
         ", ".join(f"{count(number)} {kind}" for kind, number in plan.by_kind.items())
     )
+    if plan.is_finished:
+        spent = cost_of(plan.spent_usd, plan.unpriced)
+        paid = f"{plural(plan.completed, 'request')}, cost {spent}"
+        yield f"completed ({paid}); a rerun costs nothing"
+        return
     yield "expected (low to high: all rounds, each question reaching the last gate)"
     for each in plan.steps:
         yield f"  {each.step}: {each.model} at {each.base_url} ({each.section})"
@@ -24,12 +32,16 @@ def of_writing_plan(plan: WritingPlan, generator: str) -> Iterator[str]:
         yield f"    tokens in  {span(each.tokens_in)}"
         yield f"    tokens out {span(each.tokens_out)}"
         if each.cost_usd is None:
-            yield (
-                f"    cost       unknown: set {each.section}.usd_per_million_input_tokens and "
-                + ("..._output_tokens")
-            )
+            yield "    cost       unknown"
         else:
             yield f"    cost       {span(each.cost_usd, dollars)}"
+    for section in dict.fromkeys(each.section for each in plan.steps if each.cost_usd is None):
+        yield (
+            f"cost unknown: set {section}.usd_per_million_input_tokens and "
+            "..._output_tokens to know it"
+        )
+    if plan.missing_packages:
+        yield f"warning: {without_packages(plan.missing_packages)} {INSTALL}"
     if plan.asks_base:
         yield "  the base model (train.model) is asked closed book"
     if (cost := plan.cost_usd) is not None:
@@ -69,8 +81,9 @@ def of_writing(result: WritingResult, generator: str) -> Iterator[str]:
     yield from table([("gate", "checked", "rejected", "share"), *gate_rows(result)])
     yield ""
     yield f"right options: {reasons(result.letters)}"
-    if set(result.marks) - {"written"}:
-        yield f"review: {reasons(result.marks)}"
+    if result.is_reviewed:
+        parts = ", ".join(f"{count(number)} {name}" for name, number in result.decisions.items())
+        yield f"review: {parts}"
     cost = cost_of(result.known_usd, result.unpriced)
     yield f"cost of all questions in this project: {plural(result.requests, 'request')}, {cost}"
     yield from (f"warning: {each}" for each in cautions(result, generator))
@@ -95,3 +108,23 @@ def of_separation(found: Separation) -> Iterator[str]:
         f"{first.question_id}; steep status --call shows it. Leave such questions out, or such "
         "documents (questions must not be among the documents)"
     )
+
+
+def of_none(result: WritingResult) -> str:
+    """Return what to do after a writing without an accepted question."""
+    unreadable = sum(each.rejected for each in result.gates if each.gate == "unreadable")
+    if result.candidates and unreadable == result.candidates:
+        return (
+            f"no question was accepted: the answers were not in the asked form; see "
+            f"{REJECTED_NAME}; try another writer (questions.writer)"
+        )
+    return f"no question was accepted; see the reasons in {REJECTED_NAME}"
+
+
+def of_short_answers(result: WritingResult, methods: Sequence[str]) -> Iterator[str]:
+    """Yield how the short answers among the questions are asked, unless they are anyway."""
+    if result.short_answers and SHORT_METHOD not in methods:
+        yield (
+            f"note: add {SHORT_METHOD} to evaluate.methods, or most of the "
+            f"{plural(result.short_answers, 'short-answer question')} cannot be asked"
+        )

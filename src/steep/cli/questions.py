@@ -30,6 +30,7 @@ from steep.core.errors import UserError
 if TYPE_CHECKING:
     from steep.cli.options import Opened
     from steep.core.artifacts import Artifact
+    from steep.evaluation.writing.results import WritingResult
 
 PlanOption = Annotated[
     bool, typer.Option("--plan", help="Only show calls, tokens and dollars; spends nothing.")
@@ -51,7 +52,7 @@ PowerOption = Annotated[
     typer.Option(
         "--power",
         metavar="POINTS",
-        help="Show how many questions and documents detect a difference of so many percentage "
+        help="Show how many questions and documents detect this difference in percentage "
         "points; spends nothing.",
     ),
 ]
@@ -70,7 +71,7 @@ def questions(
     """Write questions about the documents with a model, and check them."""
     if sum((plan, *(each is not None for each in (review, apply, power)))) > 1:
         raise UserError(
-            "--plan, --review, --apply and --power exclude one another.", hint="use one of them"
+            "--plan, --review, --apply and --power cannot be combined.", hint="use one of them"
         )
     if power is not None:
         _power(open_project(config, set), power, json)
@@ -91,7 +92,7 @@ def questions(
     else:
         _check_spending(opened, yes)
         made = stage.run(opened.config, opened.project)
-    _print(opened, made, json, config)
+    _print(opened, made, json, config, set)
 
 
 def _plan(opened: Opened, json: bool) -> None:
@@ -128,10 +129,12 @@ def _check_spending(opened: Opened, yes: bool) -> None:
     refuse_unlimited_questions(opened.config, stage.plan(opened.config, opened.project))
 
 
-def _print(opened: Opened, made: Artifact, json: bool, config: Path) -> None:
+def _print(
+    opened: Opened, made: Artifact, json: bool, config: Path, overrides: list[str] | None
+) -> None:
     from dataclasses import asdict
 
-    from steep.cli.question_lines import of_separation, of_writing
+    from steep.cli.question_lines import of_none, of_separation, of_writing
     from steep.core.tables import wrap_text
     from steep.evaluation.writing.results import QUESTIONS_NAME, REJECTED_NAME, read_result
     from steep.stages import questions as stage
@@ -147,6 +150,33 @@ def _print(opened: Opened, made: Artifact, json: bool, config: Path) -> None:
         typer.echo("\n".join(map(wrap_text, lines)))
         typer.echo(f"questions: {path}")
         typer.echo(f"rejected, with reasons: {path.with_name(REJECTED_NAME)}")
-        typer.echo(f"next: {command('evaluate', config, [f'evaluate.questions={path}'])}")
+        if result.accepted:
+            _print_next(opened, result, path, config, overrides)
+        else:
+            typer.echo(wrap_text(of_none(result)))
     if not result.accepted:
         raise typer.Exit(1)
+
+
+def _print_next(
+    opened: Opened, result: WritingResult, path: Path, config: Path, overrides: list[str] | None
+) -> None:
+    """Print the commands that follow: the review first, if there was none."""
+    from steep.cli.question_lines import SHORT_METHOD, of_short_answers
+    from steep.core.tables import wrap_text
+
+    methods, more = opened.config.evaluate.methods, [f"evaluate.questions={path}"]
+    for note in of_short_answers(result, methods):
+        more.append(f"evaluate.methods=[{','.join((*methods, SHORT_METHOD))}]")
+        typer.echo(wrap_text(note))
+    head = "next"
+    if not result.is_reviewed:
+        typer.echo(f"next: {command('questions', config, overrides)} --review review.md")
+        head = "then"
+    typer.echo(f"{head}: {command('evaluate', config, [*(overrides or ()), *more])}")
+    typer.echo(
+        wrap_text(
+            "steep evaluate needs trained models: it runs the missing stages before it "
+            "(generation, training); see steep plan"
+        )
+    )

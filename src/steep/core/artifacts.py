@@ -38,6 +38,7 @@ MANIFEST = "manifest.json"
 CHEAP = ("documents", "corpus", "diversity", "contamination", "evaluate", "scale", "compare")
 WORK_TIME = ".seconds"  # of the runs so far, in the directory of an unfinished artifact
 MOST_ROLES = 3  # that a line names
+MOST_SHOWN = 60  # characters of a value that has changed
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
 
 
@@ -257,7 +258,7 @@ def explain_change(project: Project, identity: Identity) -> None:
     earlier = [
         artifact
         for artifact in project.finished(identity.stage)
-        if artifact.manifest["identity"]["fields"].get("arm") == identity.fields.get("arm")
+        if _is_of_one_kind(artifact.manifest["identity"]["fields"], identity.fields)
     ]
     if not earlier:
         return
@@ -271,15 +272,26 @@ def explain_change(project: Project, identity: Identity) -> None:
         )
 
 
+def _is_of_one_kind(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether both are of one arm and have fields in common, if they have any."""
+    common = bool(before.keys() & now.keys()) or not (before or now)
+    return common and before.get("arm") == now.get("arm")
+
+
 def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return how two identity tables differ, one text per field or kind of input."""
+    """Return how two identity tables differ, one text per field or kind of input.
+
+    Of long values, such as prompts, only the name is shown.
+    """
     changes = []
     for name in sorted({*before["fields"], *now["fields"]}):
         old, new = before["fields"].get(name), now["fields"].get(name)
         if old != new and _is_digest(old) and _is_digest(new):
             changes.append(f"other {name}")
         elif old != new:
-            changes.append(f"{name} {json.dumps(old)} -> {json.dumps(new)}")
+            texts = json.dumps(old), json.dumps(new)
+            is_short = max(map(len, texts)) <= MOST_SHOWN
+            changes.append(f"{name} {' -> '.join(texts)}" if is_short else f"{name} (changed)")
     roles = sorted({*before["inputs"], *now["inputs"]})
     others = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
     if len(others) > MOST_ROLES:

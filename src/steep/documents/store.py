@@ -42,6 +42,29 @@ def build_documents(
         UserError: There is no document at `documents.path`.
     """
     reading = read_sources(project, settings)
+    identity = _identity(reading, settings, counter)
+    before = project.find(STAGE, identity.hash8)
+    artifact = build(
+        project,
+        identity,
+        lambda directory: _write(
+            directory, reading, split_as(reading.documents, settings, counter)
+        ),
+    )
+    artifact = _with_skipped(project, artifact, reading)
+    _log_skipped(artifact, reading, is_known=before == artifact)
+    return artifact
+
+
+def find_documents(
+    project: Project, settings: DocumentsConfig, counter: TokenCounter = ESTIMATE
+) -> Artifact | None:
+    """Return the artifact of `build_documents` if it is finished; nothing is written."""
+    identity = _identity(read_sources(project, settings), settings, counter)
+    return project.find(STAGE, identity.hash8)
+
+
+def _identity(reading: Reading, settings: DocumentsConfig, counter: TokenCounter) -> Identity:
     fields: dict[str, Any] = {
         "documents.content": stable_hash_of_list(map(asdict, reading.documents), 16),
         "documents.skipped": stable_hash([], 16),  # so that older artifacts keep their names
@@ -53,20 +76,21 @@ def build_documents(
             "documents.split_overlap": settings.split_overlap,
             "documents.tokenizer": counter.tokenizer,
         }
-    artifact = build(
-        project,
-        Identity(STAGE, VERSION, fields, {}),
-        lambda directory: _write(
-            directory, reading, split_as(reading.documents, settings, counter)
-        ),
-    )
-    artifact = _with_skipped(project, artifact, reading)
+    return Identity(STAGE, VERSION, fields, {})
+
+
+def _log_skipped(artifact: Artifact, reading: Reading, is_known: bool) -> None:
+    """Log what was skipped and why; only the count if an earlier run has logged it."""
+    if is_known:
+        if reading.skipped:
+            number = plural(reading.left_out, "skipped file")
+            log.warning("  %s: steep documents --skipped lists the reasons", number)
+        return
     lines = reason_lines(reading.skipped)
     for line in lines[:SHOWN_REASONS]:
         log.warning("  %s", line)
     if (more := len(lines) - SHOWN_REASONS) > 0:
         log.warning("  and %s, see %s", plural(more, "more reason"), artifact.path / MANIFEST)
-    return artifact
 
 
 def preview_documents(

@@ -42,7 +42,7 @@ from steep.evaluation.methods import short_answers
 from steep.evaluation.methods.common import ROWS_NAME, Session
 from steep.evaluation.methods.judged_answers import AnswerJudging, answer_judging
 from steep.evaluation.methods.registry import ask, check_methods
-from steep.evaluation.question_set import QuestionSet, read_question_set
+from steep.evaluation.question_set import SHORT_ONLY, QuestionSet, read_question_set
 from steep.evaluation.questions import Question
 from steep.evaluation.rows import AnswerRow
 from steep.evaluation.setup import EvaluationSetup
@@ -153,11 +153,14 @@ def _over_limit(
 
 
 def _skipped(question_set: QuestionSet | None) -> Iterator[str]:
-    if question_set is None or not question_set.skipped:
+    if question_set is None:
         return
-    names = some_of([f"{id_}: {reason}" for id_, reason in question_set.skipped], SHOWN_SKIPPED)
-    asked = len(question_set.questions) or len(question_set.short)
-    skipped = len(question_set.skipped)
+    reasons = [each for each in question_set.skipped if not each.reason.endswith(SHORT_ONLY)]
+    if not reasons:
+        return
+    names = some_of([f"{id_}: {reason}" for id_, reason in reasons], SHOWN_SKIPPED)
+    asked = len({each.id for each in (*question_set.questions, *question_set.short)})
+    skipped = len(reasons)
     yield f"{skipped} of {asked + skipped} questions cannot be asked ({names})"
 
 

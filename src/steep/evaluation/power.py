@@ -124,6 +124,8 @@ class PowerPlan:
         documents: Documents of the project.
         asked_documents: Those that the present questions are about.
         questions: The present ones.
+        short_answers: Whether these are questions with short answers, or else with options.
+        not_counted: Questions of the file that are not among them, by reason; None without a file.
         observed: Pairs of the latest evaluation; empty without one.
         hardest: The observed pair that needs the most documents, with as many questions each.
         spreads: For which `needed` is computed, see `planned_spreads`.
@@ -137,6 +139,8 @@ class PowerPlan:
     documents: int
     asked_documents: int
     questions: int
+    short_answers: bool
+    not_counted: dict[str, int] | None
     observed: tuple[ObservedSpread, ...]
     hardest: ObservedSpread | None
     spreads: tuple[DifferenceSpread, ...]

@@ -37,6 +37,7 @@ from steep.training.models import context_tokens
 log = logging.getLogger("steep")
 
 SPECIAL_TOKENS = 8  # an upper bound of what tokenizers add to the bytes of a text
+SHORT_ONLY = "; asked as a short answer only"  # the end of a reason
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_question_set(
     choices, not_choices = _choices(settings.questions, texts, Questions(short, skipped))
     ids = {question.id for question in short}
     reasons = [
-        SkippedQuestion(id_, f"{reason}; asked as a short answer only" if id_ in ids else reason)
+        SkippedQuestion(id_, f"{reason}{SHORT_ONLY}" if id_ in ids else reason)
         for id_, reason in not_choices
     ]
     content, split = content_hash(settings.questions), settings.split

@@ -11,6 +11,7 @@ from steep.documents.document import Document, Reading
 from steep.documents.store import (
     build_documents,
     documents_of,
+    find_documents,
     preview_documents,
     read_sources,
     split_as,
@@ -40,6 +41,11 @@ def load(artifact: Artifact) -> tuple[Document, ...]:
 def peek(config: Config, project: Project) -> tuple[Document, ...]:
     """Return the documents that `run` would write, without writing anything."""
     return preview_documents(project, config.documents, counter_of(config, project))
+
+
+def find(config: Config, project: Project) -> Artifact | None:
+    """Return the documents of `run` if they are finished, without writing anything."""
+    return find_documents(project, config.documents, counter_of(config, project))
 
 
 def read(config: Config, project: Project) -> ReadDocuments:

@@ -20,6 +20,7 @@ from steep.stages.evaluate import find_rows, setup_of
 
 if TYPE_CHECKING:
     from steep.evaluation.power import ObservedSpread, PowerPlan
+    from steep.evaluation.question_set import QuestionSet
     from steep.evaluation.questions import Question
 
 
@@ -58,10 +59,10 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
     observed = tuple(_observed(find_rows(config, project), setup, comparisons))
     hardest = hardest_pair(observed, difference, comparisons)
     spreads = planned_spreads(hardest)
-    asked: Sequence[Question] = ()
-    if found:
-        short = hardest is not None and hardest.short_answers
-        asked = found.short if short or not found.questions else found.questions
+    short = found is not None and (
+        not found.questions or (hardest is not None and hardest.short_answers)
+    )
+    asked = _present(found, short)
     by_document = Counter(each.document_id for each in asked)
     size = SetSize.of([*by_document.values()]) if by_document else None
     return PowerPlan(
@@ -71,12 +72,29 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
         documents=len({each.whole_id for each in documents_of(read)}),
         asked_documents=len(by_document),
         questions=len(asked),
+        short_answers=short,
+        not_counted=None if found is None else _not_counted(found, asked),
         observed=observed,
         hardest=hardest,
         spreads=spreads,
         detectable=tuple(size and detectable(each, size, comparisons) for each in spreads),
         needed=needed_documents(spreads, difference, comparisons),
     )
+
+
+def _present(found: QuestionSet | None, short: bool) -> Sequence[Question]:
+    """Return the questions that count: those with short answers, or else with options."""
+    if found is None:
+        return ()
+    return found.short if short else found.questions
+
+
+def _not_counted(found: QuestionSet, asked: Sequence[Question]) -> dict[str, int]:
+    """Count the other questions of the file by reason."""
+    ids = {each.id for each in asked}
+    why = {each.id: "by another method" for each in (*found.questions, *found.short)}
+    why |= {each.question_id: each.reason for each in found.skipped}
+    return dict(Counter(reason for id_, reason in why.items() if id_ not in ids))
 
 
 def _observed(

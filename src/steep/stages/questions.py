@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,14 @@ def plan(config: Config, project: Project) -> WritingPlan:
         UserError: No writer is configured, or there are no documents.
     """
     from steep.evaluation.writing.plan import plan_writing
+    from steep.evaluation.writing.write import find_written
 
-    parts = documents_stage.peek(config, project)
+    setup, parts = setup_of(config, project), documents_stage.peek(config, project)
     with open_ledger(project) as ledger:
-        return plan_writing(setup_of(config, project), config.questions, parts, ledger)
+        found = plan_writing(setup, config.questions, parts, ledger)
+    documents = documents_stage.find(config, project)
+    written = documents and find_written(setup, config.questions, documents)
+    return replace(found, is_finished=written is not None)
 
 
 def review(config: Config, project: Project, path: Path) -> int:

@@ -52,16 +52,16 @@ def refuse_unlimited_questions(config: Config, plan: WritingPlan) -> None:
         UserError: There are priced calls; the message has their number, endpoint and cost.
     """
     limits = (config.generate.max_cost_usd, config.generate.max_total_tokens, plan.max_cost_usd)
-    if any(each is not None for each in limits):
+    if plan.is_finished or any(each is not None for each in limits):
         return
+    sums: dict[str, tuple[float, Range]] = {}
+    for each in plan.steps:
+        if each.cost_usd is not None and each.cost_usd.high > 0:
+            where = f"{each.base_url}, model '{each.model}' ({each.section})"
+            calls, cost = sums.get(where, (0.0, Range.exactly(0.0)))
+            sums[where] = calls + each.calls.expected, cost + each.cost_usd
     bills = [
-        _Bill(
-            f"{each.base_url}, model '{each.model}' ({each.section})",
-            f"about {each.calls.expected:,.0f} calls to {each.step}",
-            each.cost_usd,
-        )
-        for each in plan.steps
-        if each.cost_usd is not None and each.cost_usd.high > 0
+        _Bill(where, f"about {calls:,.0f} calls", cost) for where, (calls, cost) in sums.items()
     ]
     if bills:
         raise _unlimited(bills, "questions.max_cost_usd", "steep questions --plan")

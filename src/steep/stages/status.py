@@ -50,7 +50,7 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
         {
             "stage": stage,
             "arm": artifact.manifest["identity"]["fields"].get("arm"),
-            "variant": artifact.manifest.get("variant"),
+            "variant": _variant(artifact),
             "path": str(artifact.path.relative_to(project.root)),
             "wall_s": artifact.manifest["wall_s"],
             "tokens_per_second": _rate(artifact),
@@ -60,6 +60,14 @@ def _artifacts(project: Project) -> list[dict[str, Any]]:
         for stage in SHOWN
         for artifact in project.finished(stage)
     ]
+
+
+def _variant(artifact: Artifact) -> str | None:
+    """Return what distinguishes an artifact from others of its stage and arm."""
+    if artifact.stage == "questions":
+        return "reviewed" if "review" in artifact.manifest["identity"]["fields"] else "written"
+    variant: str | None = artifact.manifest.get("variant")
+    return variant
 
 
 def _rate(artifact: Artifact) -> float | None:

@@ -31,7 +31,7 @@ class QuestionsConfig(Section):
     writer: EndpointConfig | None = Field(
         None,
         description="the chat endpoint that writes and checks questions (base_url, model, ...); "
-        "another model than generate.model; null: steep questions is refused",
+        "a different model from generate.model; null: steep questions is refused",
     )
     blind: EndpointConfig | None = Field(
         None,

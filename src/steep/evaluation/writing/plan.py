@@ -32,7 +32,14 @@ from steep.evaluation.writing.prompts import (
 )
 from steep.evaluation.writing.quotas import Order, orders, wanted
 from steep.evaluation.writing.reading import MOST_ANSWER_CHARACTERS, MOST_QUESTION_CHARACTERS
-from steep.evaluation.writing.session import BASE_SERVER, BLIND, PURPOSE, WRITER, endpoints
+from steep.evaluation.writing.session import (
+    BASE_SERVER,
+    BLIND,
+    PURPOSE,
+    WRITER,
+    endpoints,
+    missing_packages,
+)
 from steep.evaluation.writing.sources import Sources
 from steep.ledger import requests
 from steep.ledger.budget import MOST_CHARACTERS_PER_TOKEN, USUAL_CHARACTERS_PER_TOKEN
@@ -71,7 +78,9 @@ class WritingPlan:
         by_kind: Wanted questions by kind.
         completed: Requests for questions in the ledger, of this plan or of others.
         asks_base: Whether the base model is loaded and asked, too.
+        missing_packages: What the base model needs, and is not installed.
         unrelated: Documents that have no related one, and so no question across documents.
+        is_finished: Whether the questions of these settings are written, so that nothing is sent.
     """
 
     documents: int
@@ -83,7 +92,9 @@ class WritingPlan:
     unpriced: int
     max_cost_usd: float | None
     asks_base: bool
+    missing_packages: tuple[str, ...]
     unrelated: int
+    is_finished: bool = False
 
     @property
     def cost_usd(self) -> Range | None:
@@ -155,6 +166,7 @@ def plan_writing(
         unpriced=sum(each.unpriced for each in costs),
         max_cost_usd=settings.max_cost_usd,
         asks_base=settings.base_gate,
+        missing_packages=missing_packages(setup, settings),
         unrelated=len(sources.without_related) if settings.shares.across else 0,
     )
 

@@ -29,8 +29,8 @@ Write questions for a test of what somebody knows about {what}. Number of questi
 - Write in the language of the text.
 - Ask for what the text states, and for what only somebody who has read it can know. No common \
 knowledge, no opinions. Every question has exactly one right answer.
-- Use other words than the text wherever that leaves the question clear: who only remembers the \
-sentence should not recognize it.
+- Use other words than the text wherever that leaves the question clear: someone who only \
+remembers the sentence should not recognize it.
 - A question is shown alone, without the text. Name the persons, places and things that it is \
 about in full; add the title, the author or the date wherever it would be unclear or could be \
 about something else. Never point to "the text", "the passage" or "the author".

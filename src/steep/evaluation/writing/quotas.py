@@ -52,9 +52,9 @@ class Order:
 def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[Slot]:
     """Return the number of questions per part and kind.
 
-    A document has questions in proportion to its length; kinds take turns by their shares over all
-    documents, so that short documents together have each kind, too. Where no document is related,
-    the other kinds have the turns of questions across documents.
+    Their number per document is in proportion to its length; kinds take turns by their shares
+    over all documents, so that short documents together have each kind, too. Where no document is
+    related, the other kinds have the turns of questions across documents.
 
     Raises:
         UserError: Only questions across documents are wanted, and no two documents are related.

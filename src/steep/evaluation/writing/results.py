@@ -107,6 +107,27 @@ class WritingResult:
         """The number of rejected candidates."""
         return sum(each.rejected for each in self.gates)
 
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether a review was applied."""
+        return any(each.gate == "rejected in review" and each.checked for each in self.gates)
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """The number of questions by what a person decided in a review."""
+        (gate,) = (each for each in self.gates if each.gate == "rejected in review")
+        return {
+            "accepted": self.marks.get("reviewed", 0),
+            "edited": self.marks.get("edited", 0),
+            "rejected": gate.rejected,
+            "undecided": self.marks.get("written", 0),
+        }
+
+    @property
+    def short_answers(self) -> int:
+        """The number of accepted questions with a short answer."""
+        return sum(each.accepted for each in self.kinds if each.kind == SHORT_ANSWER)
+
     def is_public_knowledge(self) -> bool:
         """Whether the blind gate rejected most of what it checked."""
         (found,) = (e for e in self.gates if e.gate == "answerable without the document")

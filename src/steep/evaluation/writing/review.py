@@ -60,9 +60,10 @@ _FIELD = re.compile(r"^([a-z]+(?: \d)?):(.*)$")
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What a person wrote about a question, and the line in the file where it begins."""
+    """What a person wrote about a question, where that begins, and where the decision stands."""
 
     line: int
+    decision_line: int
     fields: Mapping[str, str]
 
 
@@ -145,6 +146,14 @@ def apply_review(
     found = _read(path)
     _check_ids(path, found, questions)
     accepted, rejected = _decide(path, questions, found, sources, settings.seed)
+    if not rejected and all(each.mark == "written" for each in accepted):
+        raise UserError(
+            "No question is decided in the review.",
+            where=path,
+            expected=f"one of {', '.join(DECISIONS[1:])} after a decision",
+            found=f"{len(questions)} undecided questions",
+            hint="decide on some questions, or use the written question set as it is",
+        )
     result = _result(read_result(written.path), accepted, rejected, sources, settings.seed)
 
     def make(directory: Path) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def apply_review(
 
 
 def _read(path: Path) -> dict[str, Reviewed]:
-    text = utf8_text(path, "a review", "steep questions --review FILE writes one")
+    text = utf8_text(path, "review", "steep questions --review FILE writes one")
     rows = _csv_rows(path, text) if path.suffix == ".csv" else _markdown_rows(path, text)
     found: dict[str, Reviewed] = {}
     for each in rows:
@@ -176,29 +185,30 @@ def _csv_rows(path: Path, text: str) -> Iterator[Reviewed]:
         raise _error(path, 1, f"no column {', '.join(missing)}", f"the columns {COLUMNS}")
     line = 2
     for row in reader:
-        yield Reviewed(line, {name: one_line(row[name] or "") for name in COLUMNS})
+        yield Reviewed(line, line, {name: one_line(row[name] or "") for name in COLUMNS})
         line = reader.line_num + 1
 
 
 def _markdown_rows(path: Path, text: str) -> Iterator[Reviewed]:
     fields: dict[str, str] = {}
-    start = 0
+    start = decision = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if block := _BLOCK.match(line):
             if fields:
-                yield Reviewed(start, fields)
-            fields, start = {"id": block[1].strip()}, number
+                yield Reviewed(start, decision, fields)
+            fields, start, decision = {"id": block[1].strip()}, number, number
         elif not fields or not line.strip():
             continue
         elif (field := _FIELD.match(line)) and field[1] in COLUMNS:
             if field[1] in fields:
                 raise _error(path, number, f"'{field[1]}' is there twice", "each field once")
             fields[field[1]] = one_line(field[2])
+            decision = number if field[1] == "decision" else decision
         else:
             expected = f"a line that begins with one of {', '.join(COLUMNS[1:])}, and a colon"
             raise _error(path, number, line[:80], expected)
     if fields:
-        yield Reviewed(start, fields)
+        yield Reviewed(start, decision, fields)
 
 
 def _error(path: Path, line: int, found: str, expected: str) -> UserError:
@@ -239,19 +249,20 @@ def _decide(
     errors: list[str] = []
     for each in questions:
         own = found[each.id]
+        where = f"{path.name}:{own.decision_line}"
         decision = own.fields.get("decision", "").casefold()
         changed = _edited(each, own.fields)
         if decision not in DECISIONS:
-            errors.append(f"{path.name}:{own.line}: '{decision}' is no decision")
+            errors.append(f"{where}: '{decision}' is not a decision")
         elif decision == "reject":
             why = own.fields.get("reason") or "by a person"
             rejected.append(Rejected("rejected in review", why, each))
         elif changed is None:
             accepted.append(replace(each, mark="reviewed") if decision == "accept" else each)
             if decision == "edit":
-                errors.append(f"{path.name}:{own.line}: 'edit', but no text was changed")
+                errors.append(f"{where}: 'edit', but no text was changed")
         elif decision == "":
-            errors.append(f"{path.name}:{own.line}: a text was changed without a decision")
+            errors.append(f"{where}: a text was changed without a decision")
         elif failure := _failed(changed, sources):
             errors.append(f"{path.name}:{own.line}: {failure.gate}: {failure.reason}")
         else:

@@ -21,11 +21,13 @@ from steep.evaluation.writing.asked_gates import Checks
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.sources import Sources
 from steep.ledger.requests import PurposeCost
+from steep.llm.model_names import missing_libraries
 
 log = logging.getLogger("steep")
 
 PURPOSE = "questions"  # of all requests in the ledger
 WRITER, BLIND, BASE_SERVER = "questions.writer", "questions.blind", f"evaluate.servers.{BASE}"
+INSTALL = "pip install 'steep[train]', or set questions.base_gate: false"
 
 
 def endpoints(setup: EvaluationSetup, settings: QuestionsConfig) -> Iterator[EndpointUse]:
@@ -38,8 +40,8 @@ def endpoints(setup: EvaluationSetup, settings: QuestionsConfig) -> Iterator[End
         raise UserError(
             "No model is configured to write questions.",
             where="questions.writer",
-            expected="base_url and model of a chat endpoint, best another model than the one that "
-            "generates the corpus",
+            expected="base_url and model of a chat endpoint, preferably a different model from "
+            "the one that generates the corpus",
             found="null",
             hint="set questions.writer in steep.yaml, see docs/questions.md",
         )
@@ -65,6 +67,29 @@ def check(setup: EvaluationSetup, settings: QuestionsConfig) -> None:
                 check_price(used, limit)
 
 
+def missing_packages(setup: EvaluationSetup, settings: QuestionsConfig) -> tuple[str, ...]:
+    """Return the packages that the base model needs in this process and that are not installed."""
+    if not settings.base_gate or BASE in setup.evaluate.servers:
+        return ()
+    return tuple(missing_libraries())
+
+
+def without_packages(packages: Sequence[str]) -> str:
+    """Return a sentence about packages that the base model needs."""
+    names = ", ".join(packages)
+    return f"The base model (train.model) needs Python packages that are not installed: {names}."
+
+
+def check_base(setup: EvaluationSetup, settings: QuestionsConfig) -> None:
+    """Check that the base model can be asked, before calls are paid for.
+
+    Raises:
+        UserError: It would run in this process, and packages are not installed.
+    """
+    if missing := missing_packages(setup, settings):
+        raise UserError(without_packages(missing), where="questions.base_gate", hint=INSTALL)
+
+
 @dataclass
 class WritingSession:
     """The documents and models of one writing of questions; opened by `open_session`."""
@@ -88,10 +113,15 @@ class WritingSession:
         blind = self.settings.blind
         return self.writer if blind is None else self._chat(BLIND, blind.model)
 
+    @property
+    def base_is_served(self) -> bool:
+        """Whether an endpoint serves the base model."""
+        return BASE in self.setup.evaluate.servers
+
     @cached_property
     def base(self) -> AnswerEngine:
         """The base model, in this process or served."""
-        if BASE in self.setup.evaluate.servers:
+        if self.base_is_served:
             return self.callers.engine(BASE_SERVER, PURPOSE)
         return EvalModel(BASE, self.setup).engine
 
@@ -105,18 +135,19 @@ class WritingSession:
         """Return what was spent on questions in the project."""
         return [each for each in self.callers.costs() if each.purpose == PURPOSE]
 
-    def progress(self, stage: str) -> Callable[[int, int], None]:
-        """Return a function that shows completed and planned calls of a stage.
+    def progress(self, step: str, sends: bool) -> Callable[[int, int], None]:
+        """Return a function that shows how much of a step of a round is completed.
 
-        All stages share one line with the calls and the rate of the whole work. How much work is
-        left is unknown until the gates have decided, so no time is shown.
+        All steps share one line with the calls and the rate of the whole work. How much work is
+        left is unknown until the gates have decided, so no time is shown. What is not sent to an
+        endpoint (`sends`) is not counted as a call.
         """
         before = self._calls
 
         def update(done: int, total: int) -> None:
-            self._calls = before + done
+            self._calls = before + (done if sends else 0)
             cost = dollars(self.callers.spent_usd) if self._is_priced else "unknown"
-            self._shown.update(self._calls, stage=f"{stage} {done}/{total}", project_cost=cost)
+            self._shown.update(self._calls, round=f"{step} {done}/{total}", project_cost=cost)
 
         return update
 

@@ -98,6 +98,8 @@ def questions_artifact(
         write_set(directory, written.accepted, written.rejected, result, settings.seed)
         return counts_of(result)
 
+    if find_written(setup, settings, documents) is None:
+        sessions.check_base(setup, settings)
     return build(setup.project, identity_of(setup, settings, documents), make)
 
 
@@ -172,7 +174,7 @@ class Writing:
             log.warning(text, len(self.accepted), self.wanted.total())
 
     def _missing(self, level: int) -> Counter[tuple[str, ...]]:
-        """Count missing questions: by part and kind (level 0), by kind (1), in all (2)."""
+        """Count missing questions: by part and kind (level 0), by kind (1), in total (2)."""
         want = Counter[tuple[str, ...]]()
         for slot, number in self.wanted.items():
             want[slot[level:]] += number
@@ -181,7 +183,7 @@ class Writing:
     def _use_spare(self, level: int) -> None:
         """Ask spare questions while some are missing that they could be."""
         while needed := self._needed(level, self.session.sources.by_id):
-            self._ask(needed, f"round {self.rounds}, spare")
+            self._ask(needed, f"{self.rounds}, spare questions")
 
     def _needed(self, level: int, part_ids: Container[str]) -> list[Candidate]:
         """Take as many spare candidates of these parts as are missing (see `_missing`).
@@ -216,11 +218,13 @@ class Writing:
         for some in _batches(every):
             done += len(some)
             before = len(self.accepted)
-            label = f"round {number + 1}, {done} of {len(every)} prompts"
+            label = f"{number + 1}"
             self._check(self._write(some, number, label), label)
             log.info(
-                "%s: %s accepted, %d of %d in all",
-                f"questions, {label}",
+                "questions, round %s, %d of %d prompts: %s accepted, %d of %d in total",
+                label,
+                done,
+                len(every),
                 plural(len(self.accepted) - before, "question"),
                 len(self.accepted),
                 self.wanted.total(),
@@ -232,7 +236,7 @@ class Writing:
         prompts = [self._prompt(each) for each in some]
         seed = derive_seed(own.settings.seed, "write", number)
         decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
-        update = own.progress(f"{label}: write")
+        update = own.progress(f"{label}: writing", True)
         outputs = own.writer.generate(prompts, decoding, update)
         self.asked_for += sum(each.count for each in some)
         for order, (output,) in zip(some, outputs, strict=True):
@@ -314,7 +318,8 @@ class Writing:
         """Take candidates through a gate that asks a model."""
         if not candidates:
             return []
-        found = ask(candidates, self.session.progress(f"{label}: {gate}"))
+        sends = gate != "known to the base model" or self.session.base_is_served
+        found = ask(candidates, self.session.progress(f"{label}: {gate}", sends))
         self._count(gate, len(candidates), found.rejected)
         return found.passed
 
@@ -420,15 +425,22 @@ def about_accepted(accepted: Sequence[Candidate], sources: Sources, seed: int) -
     }
 
 
+def find_written(
+    setup: EvaluationSetup, settings: QuestionsConfig, documents: Artifact
+) -> Artifact | None:
+    """Return the written questions of these settings, if they are finished."""
+    return setup.project.find(STAGE, identity_of(setup, settings, documents).hash8)
+
+
 def finished(setup: EvaluationSetup, settings: QuestionsConfig, documents: Artifact) -> Artifact:
     """Return the written questions of these settings.
 
     Raises:
         UserError: They have not been written.
     """
-    identity = identity_of(setup, settings, documents)
-    found = setup.project.find(STAGE, identity.hash8)
+    found = find_written(setup, settings, documents)
     if found is None:
+        identity = identity_of(setup, settings, documents)
         raise UserError(
             "No questions have been written with this configuration.",
             where=setup.project.artifact_path(STAGE, identity.hash8),
