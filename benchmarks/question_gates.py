@@ -25,7 +25,7 @@ from steep.documents.document import Document
 from steep.documents.sentences import ends_sentence
 from steep.evaluation.questions import choice_among, read_short_answers
 from steep.evaluation.writing.agreement import compared_words, contains
-from steep.evaluation.writing.candidates import Candidate, Rejected
+from steep.evaluation.writing.candidates import QuestionCandidate, RejectedQuestion
 from steep.evaluation.writing.free_gates import check_free, drop_duplicates, find_spans
 from steep.evaluation.writing.sources import Sources
 
@@ -41,7 +41,7 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-def candidates_of(documents: Path, questions: Path) -> tuple[Sources, list[Candidate], int]:
+def candidates_of(documents: Path, questions: Path) -> tuple[Sources, list[QuestionCandidate], int]:
     """Return the human questions as candidates, and how many have no sentence with the answer."""
     rows = map(json.loads, documents.read_text(encoding="utf-8").splitlines())
     parts = [Document(row["id"], row["title"], row["text"]) for row in rows]
@@ -60,7 +60,7 @@ def candidates_of(documents: Path, questions: Path) -> tuple[Sources, list[Candi
             continue
         wrong = tuple(option for place, option in enumerate(options) if place != gold)[:3]
         found.append(
-            Candidate(
+            QuestionCandidate(
                 "choice", (each.document_id,), (each.document_id,), each.question,
                 each.answers[:1], wrong, tuple(holding[:1]),
             ).identified()
@@ -68,11 +68,11 @@ def candidates_of(documents: Path, questions: Path) -> tuple[Sources, list[Candi
     return Sources(parts), found, lost
 
 
-def rejected(candidates: Sequence[Candidate], sources: Sources) -> list[Rejected]:
+def rejected(candidates: Sequence[QuestionCandidate], sources: Sources) -> list[RejectedQuestion]:
     """Return the rejections of all gates without calls."""
     found = list(find_spans(candidates, sources))
-    failed = [each for each in found if isinstance(each, Rejected)]
-    spanned = [each for each in found if isinstance(each, Candidate)]
+    failed = [each for each in found if isinstance(each, RejectedQuestion)]
+    spanned = [each for each in found if isinstance(each, QuestionCandidate)]
     free = [failure for each in spanned if (failure := check_free(each))]
     gone = {each.candidate for each in free}
     _, twins = drop_duplicates([each for each in spanned if each not in gone], [], 0)
@@ -86,15 +86,17 @@ def shuffled(question: str, seed: int) -> str:
     return " ".join([*words[cut:], *words[:cut]]) + "?"
 
 
-def defects(human: Sequence[Candidate]) -> dict[str, tuple[str, Callable[[int], Candidate]]]:
+def defects(
+    human: Sequence[QuestionCandidate],
+) -> dict[str, tuple[str, Callable[[int], QuestionCandidate]]]:
     """Return, by name, the gate that should reject a defect, and how a candidate gets it."""
 
-    def other(number: int) -> Candidate:
+    def other(number: int) -> QuestionCandidate:
         own = human[number]
         turns = (human[(number + step) % len(human)] for step in range(97, len(human)))
         return next(each for each in turns if each.document_ids != own.document_ids)
 
-    def make(change: Callable[[int], dict[str, object]]) -> Callable[[int], Candidate]:
+    def make(change: Callable[[int], dict[str, object]]) -> Callable[[int], QuestionCandidate]:
         return lambda number: replace(human[number], id="", **change(number)).identified()  # type: ignore[arg-type]
 
     return {
@@ -158,7 +160,7 @@ def main() -> None:
         print(f"  {name}: {100 * shares[0]:.1f}%, {100 * shares[1]:.1f}%")
 
 
-def _show(found: Sequence[Rejected], number: int) -> None:
+def _show(found: Sequence[RejectedQuestion], number: int) -> None:
     """Print rejections, drawn by the hash of their question."""
     own = [(each, each.candidate) for each in found if each.candidate is not None]
     for each, one in sorted(own, key=lambda pair: derive_seed(pair[1].id))[:number]:
@@ -168,8 +170,8 @@ def _show(found: Sequence[Rejected], number: int) -> None:
         print(f"  {one.quotes[0]}")
 
 
-def _spanned(candidates: Sequence[Candidate], sources: Sources) -> list[Candidate]:
-    return [each for each in find_spans(candidates, sources) if isinstance(each, Candidate)]
+def _spanned(candidates: Sequence[QuestionCandidate], sources: Sources) -> list[QuestionCandidate]:
+    return [each for each in find_spans(candidates, sources) if isinstance(each, QuestionCandidate)]
 
 
 if __name__ == "__main__":

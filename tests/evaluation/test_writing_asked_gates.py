@@ -12,7 +12,7 @@ from written import ACROSS, SHORT, SOURCES, FunctionEngine, candidate
 from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG
 from steep.evaluation.writing.asked_gates import Checks, known_to_base
-from steep.evaluation.writing.candidates import Candidate, Span
+from steep.evaluation.writing.candidates import QuestionCandidate, SupportingSpan
 from steep.evaluation.writing.sources import Sources
 
 
@@ -34,7 +34,7 @@ def varnholt_in(samples: Container[int]) -> Callable[[str, int], str]:
     return lambda _, sample: f"Answer: {'Varnholt' if sample in samples else 'Hask'}"
 
 
-def gates(checked: Checks, each: Candidate, samples: int = 3) -> list[str]:
+def gates(checked: Checks, each: QuestionCandidate, samples: int = 3) -> list[str]:
     return [each.gate for each in checked.not_answerable([each], samples).rejected]
 
 
@@ -144,10 +144,13 @@ def test_a_passage_is_shown_in_whole_sentences() -> None:
     ("said", "passes"), [("both", True), ("1 and 2", True), ("", True), ("1", False), ("2.", False)]
 )
 def test_a_joined_question_needs_both_sentences(said: str, passes: bool) -> None:
-    spans = (Span("quillon", 0, "Edda Varnholt built it."), Span("hask", 0, "Orla Hask"))
+    spans = (
+        SupportingSpan("quillon", 0, "Edda Varnholt built it."),
+        SupportingSpan("hask", 0, "Orla Hask"),
+    )
     joined = replace(ACROSS, spans=spans)
     found = checks(lambda *_: f"Answer: {said}").one_sentence([joined, candidate()])
     assert (joined in found.passed) == passes and candidate() in found.passed
-    twice = replace(joined, spans=(spans[0], Span("quillon", 5, "Varnholt built it.")))
+    twice = replace(joined, spans=(spans[0], SupportingSpan("quillon", 5, "Varnholt built it.")))
     (rejected,) = checks(lambda *_: "Answer: both").one_sentence([twice]).rejected
     assert rejected.reason == "both quotations are from one sentence"

@@ -12,9 +12,9 @@ from steep.documents.document import Document
 from steep.documents.split import split_document, split_documents
 from steep.evaluation.writing.candidates import (
     OPTIONS,
-    Candidate,
-    Rejected,
-    Span,
+    QuestionCandidate,
+    RejectedQuestion,
+    SupportingSpan,
     candidate_of,
     option_orders,
     question_rows,
@@ -28,9 +28,9 @@ from steep.evaluation.writing.free_gates import (
 from steep.evaluation.writing.sources import Sources
 
 
-def spanned(each: Candidate) -> Candidate:
+def spanned(each: QuestionCandidate) -> QuestionCandidate:
     (found,) = find_spans([each], SOURCES)
-    assert isinstance(found, Candidate)
+    assert isinstance(found, QuestionCandidate)
     return found
 
 
@@ -127,7 +127,7 @@ def test_a_right_option_of_another_form_gives_itself_away(
     question: str, answer: str, wrong: tuple[str, ...], gives_away: bool
 ) -> None:
     own = candidate(question=question, answers=(answer,), wrong=wrong)
-    found = check_free(replace(own, spans=(Span("quillon", 0, answer),)))
+    found = check_free(replace(own, spans=(SupportingSpan("quillon", 0, answer),)))
     assert (found is not None and found.gate == "giveaway") == gives_away, found
 
 
@@ -158,7 +158,7 @@ def test_spans_count_in_the_whole_document_also_where_it_was_split() -> None:
 def test_a_span_must_be_in_its_own_document() -> None:
     swapped = replace(ACROSS, quotes=ACROSS.quotes[::-1])
     (found,) = find_spans([swapped], SOURCES)
-    assert isinstance(found, Rejected) and found.gate == "span not in the document"
+    assert isinstance(found, RejectedQuestion) and found.gate == "span not in the document"
     assert {each.document_id for each in spanned(ACROSS).spans} == {"quillon", "hask"}
     joined = candidate(kind="joined", quotes=(FERRY.text[:31], "A steel rope, laid by the firm"))
     assert len(spanned(joined).spans) == 2
@@ -178,7 +178,7 @@ ASKED = st.builds(
 
 @given(st.lists(ASKED, max_size=12), st.randoms(use_true_random=False), st.integers(0, 3))
 def test_what_stays_of_duplicates_does_not_depend_on_their_order(
-    candidates: list[Candidate], random: object, seed: int
+    candidates: list[QuestionCandidate], random: object, seed: int
 ) -> None:
     shuffled = list(candidates)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -192,7 +192,7 @@ def test_what_stays_of_duplicates_does_not_depend_on_their_order(
 
 
 def test_duplicates_share_an_answer_or_mirror_each_other() -> None:
-    def asked(question: str, answer: str, quote: str = "") -> Candidate:
+    def asked(question: str, answer: str, quote: str = "") -> QuestionCandidate:
         return candidate(
             kind="short-answer", wrong=(), question=question, answers=(answer,),
             quotes=(quote or FERRY.text,),

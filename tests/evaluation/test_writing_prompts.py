@@ -13,7 +13,7 @@ from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 from steep.core.errors import UserError
 from steep.documents.document import Document
 from steep.evaluation.engines import Output
-from steep.evaluation.writing.candidates import KINDS, Candidate, Kind
+from steep.evaluation.writing.candidates import KINDS, Kind, QuestionCandidate
 from steep.evaluation.writing.config import KindShares, QuestionsConfig
 from steep.evaluation.writing.free_gates import find_spans
 from steep.evaluation.writing.prompts import (
@@ -42,7 +42,7 @@ def all_prompts() -> str:
         ("Edda", "1887."),
     )
     (spanned,) = find_spans([ACROSS], SOURCES)
-    assert isinstance(spanned, Candidate)
+    assert isinstance(spanned, QuestionCandidate)
     asked |= {
         "open book, options": open_book_prompt(ACROSS, [FERRY, FIRM], (2, 0, 1, 3)),
         "open book, short answer": open_book_prompt(SHORT, [FERRY], None),

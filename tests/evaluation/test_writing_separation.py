@@ -6,7 +6,7 @@ import pytest
 from written import ACROSS, FERRY, FIRM, SHORT, SOURCES, candidate
 
 from steep.core.calls import Call, Completion, Message, Sampling, Usage
-from steep.evaluation.writing.candidates import Candidate
+from steep.evaluation.writing.candidates import QuestionCandidate
 from steep.evaluation.writing.free_gates import find_spans
 from steep.evaluation.writing.separation import check_separation
 from steep.ledger.ledger import Ledger
@@ -16,7 +16,7 @@ QUESTIONS = [
     each
     for own in (candidate(), SHORT, ACROSS)
     for each in find_spans([own], SOURCES)
-    if isinstance(each, Candidate)
+    if isinstance(each, QuestionCandidate)
 ]
 PAIR = f"{ACROSS.quotes[0]} Also: {ACROSS.quotes[1]}"
 

@@ -16,7 +16,7 @@ from steep.evaluation.engines import (
     keep_nothing,
     no_progress,
 )
-from steep.evaluation.writing.candidates import Candidate
+from steep.evaluation.writing.candidates import QuestionCandidate
 from steep.evaluation.writing.sources import Sources
 
 FERRY = Document(
@@ -30,7 +30,7 @@ FIRM = Document("hask", "Hask and Daughters", "Orla Hask founded the firm of Has
 SOURCES = Sources((FERRY, FIRM))
 
 
-def candidate(**fields: Any) -> Candidate:
+def candidate(**fields: Any) -> QuestionCandidate:
     usual: dict[str, Any] = {
         "kind": "choice",
         "part_ids": ("quillon",),
@@ -40,7 +40,7 @@ def candidate(**fields: Any) -> Candidate:
         "wrong": ("Orla Hask", "Joren Pell", "Ines Hask"),
         "quotes": ("Edda Varnholt built it in 1887.",),
     }
-    return Candidate(**{**usual, **fields}).identified()
+    return QuestionCandidate(**{**usual, **fields}).identified()
 
 
 SHORT = candidate(kind="short-answer", wrong=(), answers=("Edda Varnholt", "Varnholt"))

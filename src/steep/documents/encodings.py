@@ -35,7 +35,7 @@ class NotUTF8(Undecodable):
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class DecodedText:
     """How the bytes of a file become text.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Scan:
             self.line, self.place = line, place
 
 
-def file_decoding(path: Path, name: str) -> Decoding:
+def file_decoding(path: Path, name: str) -> DecodedText:
     """Return how to decode a file, after one pass over its bytes.
 
     Args:
@@ -100,7 +100,7 @@ def file_decoding(path: Path, name: str) -> Decoding:
             return _unicode_decoding(start, encoding, name)
         file.seek(0)
         if _is_utf8(file):
-            return Decoding(UTF8)
+            return DecodedText(UTF8)
         file.seek(0)
         scan = _scan(file)
         encoding = likely_encoding(bytes(scan.sample))
@@ -110,14 +110,16 @@ def file_decoding(path: Path, name: str) -> Decoding:
     place = scan.place + _first_bad(scan.line)
     if scan.sound >= SOUND_PER_BAD * scan.bad:
         damage = f"{plural(scan.bad, 'byte')} not UTF-8 and replaced by U+FFFD"
-        return Decoding(UTF8, "replace", f"{damage}; the first: 0x{bad:02x} at {count(place)}")
+        return DecodedText(UTF8, "replace", f"{damage}; the first: 0x{bad:02x} at {count(place)}")
     # No Latin text has a sequence of bytes that is a letter in UTF-8: it would be of both.
     is_mixed = encoding is not None and is_latin(encoding) and scan.sound > 0
     if encoding is None or is_mixed or replaced * LEAST_BYTES_PER_UNDEFINED > scan.bad:
         raise NotUTF8(not_utf8(bad, place, name))
     undefined = f", with {plural(replaced, 'character')} replaced by U+FFFD" if replaced else ""
     hint = "if that is wrong: iconv -f ENCODING -t UTF-8 IN > OUT"
-    return Decoding(encoding, "replace", f"read as {encoding}, which is likely{undefined}; {hint}")
+    return DecodedText(
+        encoding, "replace", f"read as {encoding}, which is likely{undefined}; {hint}"
+    )
 
 
 def read_text(path: Path, name: str, skipped: list[Skipped]) -> str:
@@ -145,7 +147,7 @@ def read_lines(path: Path, name: str, skipped: list[Skipped]) -> Iterator[str]:
     try:
         decoding = file_decoding(path, name)
     except NotUTF8:  # the lines that are
-        decoding = Decoding(UTF8)
+        decoding = DecodedText(UTF8)
     if decoding.encoding != UTF8:  # else each bad line is named
         _say(decoding, name, skipped)
     if not decoding.by_lines:
@@ -162,12 +164,14 @@ def read_lines(path: Path, name: str, skipped: list[Skipped]) -> Iterator[str]:
                 yield ""
 
 
-def open_text(path: Path, decoding: Decoding, newline: str = "") -> TextIO:
+def open_text(path: Path, decoding: DecodedText, newline: str = "") -> TextIO:
     """Open a file for reading as text."""
     return io.TextIOWrapper(path.open("rb"), decoding.encoding, decoding.errors, newline=newline)
 
 
-def _wide_lines(path: Path, decoding: Decoding, name: str, skipped: list[Skipped]) -> Iterator[str]:
+def _wide_lines(
+    path: Path, decoding: DecodedText, name: str, skipped: list[Skipped]
+) -> Iterator[str]:
     try:
         with open_text(path, decoding, newline="\n") as text:
             yield from text
@@ -175,12 +179,12 @@ def _wide_lines(path: Path, decoding: Decoding, name: str, skipped: list[Skipped
         skipped.append(Skipped(name, f"{error}; what follows is not read"))
 
 
-def _say(decoding: Decoding, name: str, skipped: list[Skipped]) -> None:
+def _say(decoding: DecodedText, name: str, skipped: list[Skipped]) -> None:
     if decoding.note:
         skipped.append(Skipped(name, decoding.note, kept=True))
 
 
-def _unicode_decoding(start: bytes, encoding: str, name: str) -> Decoding:
+def _unicode_decoding(start: bytes, encoding: str, name: str) -> DecodedText:
     """Return UTF-16 or UTF-32, unless the bytes are not even that."""
     marked = encoding in ("UTF-16", "UTF-32")
     text = start[: len(start) // 4 * 4].decode(encoding, "replace")
@@ -189,7 +193,7 @@ def _unicode_decoding(start: bytes, encoding: str, name: str) -> Decoding:
     note = f"read as {encoding}" + (
         "" if marked else ", which is likely: it has no byte order mark"
     )
-    return Decoding(encoding.lower(), note=note)
+    return DecodedText(encoding.lower(), note=note)
 
 
 def _is_utf8(file: BinaryIO) -> bool:

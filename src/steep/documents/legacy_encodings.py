@@ -67,7 +67,7 @@ CANDIDATES: dict[str, tuple[str, float]] = {  # the group of languages, and the 
 Shares = Callable[[str], float]
 
 
-class _Reading(NamedTuple):
+class _EncodingGuess(NamedTuple):
     """What an encoding makes of the bytes, with its score in nats."""
 
     encoding: str
@@ -99,14 +99,14 @@ def is_latin(encoding: str) -> bool:
     return CANDIDATES[encoding][0] in DIACRITICS
 
 
-def _readings(sample: bytes, *, is_whole: bool) -> Iterator[_Reading]:
+def _readings(sample: bytes, *, is_whole: bool) -> Iterator[_EncodingGuess]:
     for encoding, (group, prior) in CANDIDATES.items():
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(sample, final=is_whole)
         except UnicodeDecodeError:
             continue
         if not any("\x7f" <= each < "\xa0" for each in text):  # control characters
-            yield _Reading(encoding, text, prior + _score(text, group))
+            yield _EncodingGuess(encoding, text, prior + _score(text, group))
 
 
 def _score(text: str, group: str) -> float:

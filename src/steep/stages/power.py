@@ -44,13 +44,7 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
     from steep.evaluation.question_set import read_question_set
     from steep.evaluation.statistics import POWER
 
-    if not 0 < difference_points < 100:
-        raise UserError(
-            "A difference of accuracies is between 0 and 100 points.",
-            where="--power",
-            expected="a number of percentage points, e.g. 5",
-            found=f"{difference_points:g}",
-        )
+    _check_difference(difference_points)
     setup, difference = setup_of(config, project), difference_points / 100
     read = documents_stage.run(config, project)
     found = read_question_set(setup, read, check_length=False)
@@ -80,6 +74,16 @@ def plan_power(config: Config, project: Project, difference_points: float) -> Po
         detectable=tuple(size and detectable(each, size, comparisons) for each in spreads),
         needed=needed_documents(spreads, difference, comparisons),
     )
+
+
+def _check_difference(difference_points: float) -> None:
+    if not 0 < difference_points < 100:
+        raise UserError(
+            "A difference of accuracies is between 0 and 100 points.",
+            where="--power",
+            expected="a number of percentage points, e.g. 5",
+            found=f"{difference_points:g}",
+        )
 
 
 def _present(found: QuestionSet | None, short: bool) -> Sequence[Question]:

@@ -27,9 +27,9 @@ from steep.evaluation.questions import Question
 from steep.evaluation.rows import SHORT_TOKENS
 from steep.evaluation.writing.agreement import agrees_with_any
 from steep.evaluation.writing.candidates import (
-    Candidate,
     Gate,
-    Rejected,
+    QuestionCandidate,
+    RejectedQuestion,
     have_common_text,
     option_orders,
 )
@@ -51,11 +51,11 @@ LUCK = " (by luck, in at most 1 of 4 questions)"  # of who prefers one option, i
 class Sifted(NamedTuple):
     """The candidates that passed a gate, and the others."""
 
-    passed: list[Candidate]
-    rejected: list[Rejected]
+    passed: list[QuestionCandidate]
+    rejected: list[RejectedQuestion]
 
 
-class Asked(NamedTuple):
+class GateCall(NamedTuple):
     """One prompt for a candidate; a choice was shown in `order`."""
 
     number: int
@@ -63,7 +63,7 @@ class Asked(NamedTuple):
     order: tuple[int, ...] | None
 
 
-class Reply(NamedTuple):
+class GateReply(NamedTuple):
     """What a model said: chosen options (0 is the right one), or a text; neither if nothing."""
 
     chosen: tuple[int, ...]
@@ -82,7 +82,7 @@ class Checks:
     seed: int
 
     def ambiguous(
-        self, candidates: Sequence[Candidate], on_progress: Progress = no_progress
+        self, candidates: Sequence[QuestionCandidate], on_progress: Progress = no_progress
     ) -> Sifted:
         """Reject questions that a close passage of a related document answers otherwise."""
         chunks = self.sources.close_chunks(candidates, OTHER_DOCUMENTS)
@@ -100,11 +100,11 @@ class Checks:
                 found.setdefault(number, f"by '{document_id}' the answer is {quoted(said, 100)}")
         return _sift(candidates, "ambiguous between documents", found)
 
-    def _other_prompt(self, candidate: Candidate, chunk: Chunk) -> str:
+    def _other_prompt(self, candidate: QuestionCandidate, chunk: Chunk) -> str:
         return other_document_prompt(candidate, self.sources.whole_sentences(chunk))
 
     def one_sentence(
-        self, candidates: Sequence[Candidate], on_progress: Progress = no_progress
+        self, candidates: Sequence[QuestionCandidate], on_progress: Progress = no_progress
     ) -> Sifted:
         """Reject questions that should join two sentences, and need one."""
         joins = [n for n, each in enumerate(candidates) if len(each.spans) > 1]
@@ -121,13 +121,13 @@ class Checks:
 
     def not_answerable(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[QuestionCandidate],
         samples: int,
         on_progress: Progress = no_progress,
     ) -> Sifted:
         """Reject questions that are not answered with their documents, or have two answers."""
 
-        def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
+        def prompt(each: QuestionCandidate, order: tuple[int, ...] | None) -> str:
             return open_book_prompt(each, self._parts(each), order)
 
         replies = self._ask(self.reader, candidates, samples, prompt, on_progress)
@@ -146,13 +146,13 @@ class Checks:
 
     def answered_blind(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[QuestionCandidate],
         samples: int,
         on_progress: Progress = no_progress,
     ) -> Sifted:
         """Reject questions that are answered without their documents."""
 
-        def prompt(each: Candidate, order: tuple[int, ...] | None) -> str:
+        def prompt(each: QuestionCandidate, order: tuple[int, ...] | None) -> str:
             named = [self.sources.wholes[id_] for id_ in dict.fromkeys(each.document_ids)]
             return blind_prompt(each, named, order)
 
@@ -166,25 +166,25 @@ class Checks:
                 )
         return _sift(candidates, "answerable without the document", found)
 
-    def _parts(self, candidate: Candidate) -> list[Document]:
+    def _parts(self, candidate: QuestionCandidate) -> list[Document]:
         return [self.sources.by_id[each] for each in dict.fromkeys(candidate.part_ids)]
 
     def _ask(
         self,
         engine: AnswerEngine,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[QuestionCandidate],
         samples: int,
-        prompt: Callable[[Candidate, tuple[int, ...] | None], str],
+        prompt: Callable[[QuestionCandidate, tuple[int, ...] | None], str],
         on_progress: Progress,
-    ) -> list[list[Reply]]:
+    ) -> list[list[GateReply]]:
         """Return the replies to each candidate: choices in several orders, short answers drawn."""
-        asked: list[Asked] = []
+        asked: list[GateCall] = []
         for number, candidate in enumerate(candidates):
             if candidate.is_choice:
                 orders = option_orders(candidate, self.seed, samples)
-                asked += [Asked(number, prompt(candidate, order), order) for order in orders]
+                asked += [GateCall(number, prompt(candidate, order), order) for order in orders]
             else:
-                asked.append(Asked(number, prompt(candidate, None), None))
+                asked.append(GateCall(number, prompt(candidate, None), None))
         choices = [each for each in asked if each.order is not None]
         shorts = [each for each in asked if each.order is None]
         total = len(choices) + samples * len(shorts)
@@ -197,7 +197,7 @@ class Checks:
             samples,
             lambda done, _: on_progress(len(choices) + done, total),
         )
-        replies: list[list[Reply]] = [[] for _ in candidates]
+        replies: list[list[GateReply]] = [[] for _ in candidates]
         for each, outputs in zip([*choices, *shorts], [*first, *later], strict=True):
             replies[each.number] += [_reply(output, each.order) for output in outputs]
         return replies
@@ -218,7 +218,7 @@ class Checks:
 
 def known_to_base(
     engine: AnswerEngine,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[QuestionCandidate],
     sources: Sources,
     on_progress: Progress = no_progress,
 ) -> Sifted:
@@ -268,36 +268,36 @@ def _first_is_likeliest(values: Sequence[float]) -> bool:
     return first > max(others)
 
 
-def _closed_prompts(candidate: Candidate, sources: Sources) -> tuple[str, str]:
+def _closed_prompts(candidate: QuestionCandidate, sources: Sources) -> tuple[str, str]:
     named = closed_book_prompt(_question(candidate), _document(candidate, sources))
     return named, f"Question: {candidate.question}\nAnswer:"
 
 
-def _question(candidate: Candidate) -> Question:
+def _question(candidate: QuestionCandidate) -> Question:
     return Question(
         candidate.id, candidate.document_ids[0], candidate.kind, candidate.question, (), ()
     )
 
 
-def _document(candidate: Candidate, sources: Sources) -> Document:
+def _document(candidate: QuestionCandidate, sources: Sources) -> Document:
     return sources.wholes[candidate.document_ids[0]]
 
 
-def _reply(output: Output, order: tuple[int, ...] | None) -> Reply:
+def _reply(output: Output, order: tuple[int, ...] | None) -> GateReply:
     too_long = output.finish_reason == TOO_LONG
     if order is None:
-        return Reply((), read_answer(output.text), too_long)
+        return GateReply((), read_answer(output.text), too_long)
     letters = read_letters(output.text, len(order))
-    return Reply(tuple(sorted(order[place] for place in letters)), None, too_long)
+    return GateReply(tuple(sorted(order[place] for place in letters)), None, too_long)
 
 
-def _is_right(candidate: Candidate, reply: Reply) -> bool:
+def _is_right(candidate: QuestionCandidate, reply: GateReply) -> bool:
     if candidate.is_choice:
         return reply.chosen == (0,)
     return reply.text is not None and agrees_with_any(reply.text, candidate.answers)
 
 
-def _wrongly(candidate: Candidate, replies: Sequence[Reply], right: int) -> str:
+def _wrongly(candidate: QuestionCandidate, replies: Sequence[GateReply], right: int) -> str:
     """Return why a question counts as not answerable, with one wrong reply."""
     if all(reply.was_too_long for reply in replies):
         return "the document is longer than the context of the model"
@@ -308,8 +308,8 @@ def _wrongly(candidate: Candidate, replies: Sequence[Reply], right: int) -> str:
     return f"{right} of {len(replies)} answers with the document are right; one is {shown}"
 
 
-def _sift(candidates: Sequence[Candidate], gate: Gate, reasons: dict[int, str]) -> Sifted:
+def _sift(candidates: Sequence[QuestionCandidate], gate: Gate, reasons: dict[int, str]) -> Sifted:
     """Divide candidates by the numbers of those that have a reason."""
     passed = [each for number, each in enumerate(candidates) if number not in reasons]
-    rejected = [Rejected(gate, why, candidates[number]) for number, why in reasons.items()]
+    rejected = [RejectedQuestion(gate, why, candidates[number]) for number, why in reasons.items()]
     return Sifted(passed, rejected)

@@ -26,7 +26,7 @@ GATES: tuple[Gate, ...] = get_args(Gate)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SupportingSpan:
     """A supporting passage: `start` counts characters of the whole document from 0."""
 
     document_id: str
@@ -34,14 +34,14 @@ class Span:
     text: str
 
 
-def have_common_text(one: Span, other: Span) -> bool:
+def have_common_text(one: SupportingSpan, other: SupportingSpan) -> bool:
     """Return whether two passages overlap in one document."""
     first, second = sorted((one, other), key=lambda each: each.start)
     return one.document_id == other.document_id and second.start < first.start + len(first.text)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class QuestionCandidate:
     """A written question.
 
     Attributes:
@@ -60,7 +60,7 @@ class Candidate:
     answers: tuple[str, ...]
     wrong: tuple[str, ...]
     quotes: tuple[str, ...]
-    spans: tuple[Span, ...] = ()
+    spans: tuple[SupportingSpan, ...] = ()
     mark: Mark = "written"
     id: str = ""
 
@@ -80,18 +80,18 @@ class Candidate:
         """Whether it has options."""
         return self.kind != SHORT_ANSWER
 
-    def identified(self) -> Candidate:
+    def identified(self) -> QuestionCandidate:
         """Return it with its id."""
         return replace(self, id=self.id or self.own_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedQuestion:
     """A candidate, or the unreadable answer of a writer, with the first gate that it failed."""
 
     gate: Gate
     reason: str
-    candidate: Candidate | None
+    candidate: QuestionCandidate | None
     text: str = ""  # the unreadable answer
 
     @property
@@ -112,7 +112,7 @@ class Rejected:
         }
 
 
-def option_orders(candidate: Candidate, seed: int, count: int) -> list[tuple[int, ...]]:
+def option_orders(candidate: QuestionCandidate, seed: int, count: int) -> list[tuple[int, ...]]:
     """Return orders of the options (0 is the right one) for so many questions.
 
     Of four in a row, each has the right option under another letter: a model that always names one
@@ -125,7 +125,7 @@ def option_orders(candidate: Candidate, seed: int, count: int) -> list[tuple[int
     return [tuple(order[turn:] + order[:turn]) for turn in turns]
 
 
-def question_rows(candidates: Sequence[Candidate], seed: int) -> list[dict[str, Any]]:
+def question_rows(candidates: Sequence[QuestionCandidate], seed: int) -> list[dict[str, Any]]:
     """Return the lines of a question set, ordered by document and id; letters are balanced.
 
     The right options stand under each letter equally often, but for one question.
@@ -138,7 +138,7 @@ def question_rows(candidates: Sequence[Candidate], seed: int) -> list[dict[str, 
     return [_row(each, places.get(each.id), seed) for each in ordered]
 
 
-def _row(candidate: Candidate, gold: int | None, seed: int) -> dict[str, Any]:
+def _row(candidate: QuestionCandidate, gold: int | None, seed: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": candidate.id,
         "document_id": candidate.document_ids[0],
@@ -162,12 +162,12 @@ def _row(candidate: Candidate, gold: int | None, seed: int) -> dict[str, Any]:
     }
 
 
-def candidate_of(row: Mapping[str, Any]) -> Candidate:
+def candidate_of(row: Mapping[str, Any]) -> QuestionCandidate:
     """Return the candidate of a line of a written question set."""
     options = row.get("options", [])
     gold = row.get("gold")
     spans = zip(row["span_document"], row["span_start"], row["span"], strict=True)
-    return Candidate(
+    return QuestionCandidate(
         kind=row["kind"],
         part_ids=tuple(row["parts"]),
         document_ids=tuple(row["documents"]),
@@ -175,7 +175,7 @@ def candidate_of(row: Mapping[str, Any]) -> Candidate:
         answers=tuple(row["answers"]) if gold is None else (options[gold],),
         wrong=tuple(each for place, each in enumerate(options) if place != gold),
         quotes=tuple(row["span"]),
-        spans=tuple(Span(*each) for each in spans),
+        spans=tuple(SupportingSpan(*each) for each in spans),
         mark=row["mark"],
         id=row["id"],
     )

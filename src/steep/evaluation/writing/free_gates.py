@@ -25,10 +25,10 @@ from steep.evaluation.writing.agreement import (
 from steep.evaluation.writing.candidates import (
     HARDEST_FIRST,
     OPTIONS,
-    Candidate,
     Gate,
-    Rejected,
-    Span,
+    QuestionCandidate,
+    RejectedQuestion,
+    SupportingSpan,
     have_common_text,
 )
 from steep.evaluation.writing.sources import Sources, capitalized_words
@@ -63,10 +63,12 @@ _PRONOUN = re.compile(
 )
 
 
-def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Candidate | Rejected]:
+def find_spans(
+    candidates: Sequence[QuestionCandidate], sources: Sources
+) -> Iterator[QuestionCandidate | RejectedQuestion]:
     """Yield each candidate with its spans, or the rejection of one whose span is not there."""
     for each in candidates:
-        spans: list[Span] = []
+        spans: list[SupportingSpan] = []
         missing = None
         # The first quotation is of the first document, the second of the second.
         part_ids = [*each.part_ids, *[each.part_ids[-1]] * len(each.quotes)]
@@ -78,12 +80,12 @@ def find_spans(candidates: Sequence[Candidate], sources: Sources) -> Iterator[Ca
                 spans.append(found)
         if missing is not None:
             gate: Gate = "span not in the document"
-            yield Rejected(gate, f"not found: {quoted(missing, 200)}", each)
+            yield RejectedQuestion(gate, f"not found: {quoted(missing, 200)}", each)
         else:
             yield replace(each, spans=tuple(spans))
 
 
-def check_free(candidate: Candidate) -> Rejected | None:
+def check_free(candidate: QuestionCandidate) -> RejectedQuestion | None:
     """Return the first failed gate of one candidate with its spans; None if it passes."""
     checks: tuple[tuple[Gate, str | None], ...] = (
         ("answer not in the span", _answer_missing(candidate)),
@@ -91,10 +93,10 @@ def check_free(candidate: Candidate) -> Rejected | None:
         ("giveaway", _giveaway(candidate)),
         ("options", _bad_options(candidate)),
     )
-    return next((Rejected(gate, why, candidate) for gate, why in checks if why), None)
+    return next((RejectedQuestion(gate, why, candidate) for gate, why in checks if why), None)
 
 
-def _answer_missing(candidate: Candidate) -> str | None:
+def _answer_missing(candidate: QuestionCandidate) -> str | None:
     accepted = [words for each in candidate.answers if (words := compared_words(each))]
     spans = [compared_words(span.text) for span in candidate.spans]
     if any(contains(span, words) for span in spans for words in accepted):
@@ -115,7 +117,7 @@ def _names_something(question: str) -> bool:
     return re.search(r"\s\W?[A-Z\u00c0-\u00de]|\d|[\"\u201c\u201e]", question) is not None
 
 
-def _giveaway(candidate: Candidate) -> str | None:
+def _giveaway(candidate: QuestionCandidate) -> str | None:
     asked, right = compared_words(candidate.question), compared_words(candidate.answer)
     if contains(asked, right):
         return "the question has the answer"
@@ -146,7 +148,7 @@ class Shared(NamedTuple):
     share: float
 
 
-def _shared(candidate: Candidate) -> list[Shared]:
+def _shared(candidate: QuestionCandidate) -> list[Shared]:
     """Return what each option shares with the question; the right one is first.
 
     Words are long ones and numbers; those that all options have show nothing. "Isomorphic" has the
@@ -171,7 +173,7 @@ def _same_stem(one: str, other: str) -> bool:
     return one == other or (len(one) >= length <= len(other) and one[:length] == other[:length])
 
 
-def _bad_options(candidate: Candidate) -> str | None:
+def _bad_options(candidate: QuestionCandidate) -> str | None:
     if not candidate.is_choice:
         return None
     if len(candidate.wrong) != OPTIONS - 1:
@@ -188,31 +190,33 @@ def _bad_options(candidate: Candidate) -> str | None:
 class Filed:
     """Candidates by their documents and questions, among which duplicates of others are found."""
 
-    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
-        self._by_key: defaultdict[str, list[Candidate]] = defaultdict(list)
+    def __init__(self, candidates: Iterable[QuestionCandidate] = ()) -> None:
+        self._by_key: defaultdict[str, list[QuestionCandidate]] = defaultdict(list)
         for each in candidates:
             self.add(each)
 
-    def add(self, candidate: Candidate) -> None:
+    def add(self, candidate: QuestionCandidate) -> None:
         """File one more."""
         for key in _keys(candidate):
             self._by_key[key].append(candidate)
 
-    def rejection(self, candidate: Candidate) -> Rejected | None:
+    def rejection(self, candidate: QuestionCandidate) -> RejectedQuestion | None:
         """Return the rejection of a candidate as a duplicate of a filed one; None if it is none."""
         others = (one for key in _keys(candidate) for one in self._by_key[key])
         twin = next((one for one in others if is_duplicate(candidate, one)), None)
         if twin is None:
             return None
-        return Rejected("duplicate", f"of {twin.id}: {quoted(twin.question, 120)}", candidate)
+        return RejectedQuestion(
+            "duplicate", f"of {twin.id}: {quoted(twin.question, 120)}", candidate
+        )
 
 
 def drop_duplicates(
-    candidates: Iterable[Candidate], kept: Iterable[Candidate], seed: int
-) -> tuple[list[Candidate], list[Rejected]]:
+    candidates: Iterable[QuestionCandidate], kept: Iterable[QuestionCandidate], seed: int
+) -> tuple[list[QuestionCandidate], list[RejectedQuestion]]:
     """Divide candidates into distinct ones and near-duplicates, of each other or of kept ones."""
-    fresh: list[Candidate] = []
-    rejected: list[Rejected] = []
+    fresh: list[QuestionCandidate] = []
+    rejected: list[RejectedQuestion] = []
     filed = Filed(kept)
     for each in sorted(candidates, key=lambda each: rank(each, seed)):
         if twin := filed.rejection(each):
@@ -223,18 +227,18 @@ def drop_duplicates(
     return fresh, rejected
 
 
-def rank(candidate: Candidate, seed: int) -> tuple[int, int, str]:
+def rank(candidate: QuestionCandidate, seed: int) -> tuple[int, int, str]:
     """Return what decides which of two duplicates stays: the lower rank."""
     kind = HARDEST_FIRST.index(candidate.kind)
     return kind, derive_seed(seed, candidate.id), candidate.id
 
 
-def _keys(candidate: Candidate) -> tuple[str, ...]:
+def _keys(candidate: QuestionCandidate) -> tuple[str, ...]:
     """Return what duplicates have in common: a document, or the whole question."""
     return (*candidate.document_ids, f"question: {candidate.question}")
 
 
-def is_duplicate(one: Candidate, other: Candidate) -> bool:
+def is_duplicate(one: QuestionCandidate, other: QuestionCandidate) -> bool:
     """Return whether two questions ask for the same thing."""
     if not set(_keys(one)) & set(_keys(other)):
         return False
@@ -252,12 +256,12 @@ def is_duplicate(one: Candidate, other: Candidate) -> bool:
     return common >= (SAME_SPAN if same_span else SAME_FACT)
 
 
-def _has_answer(one: Candidate, other: Candidate) -> bool:
+def _has_answer(one: QuestionCandidate, other: QuestionCandidate) -> bool:
     """Return whether a question has the answer of another one."""
     return contains(compared_words(one.question), compared_words(other.answer))
 
 
-def _all_words(candidate: Candidate) -> frozenset[str]:
+def _all_words(candidate: QuestionCandidate) -> frozenset[str]:
     return frozenset(compared_words(candidate.question))
 
 

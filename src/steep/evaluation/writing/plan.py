@@ -19,7 +19,7 @@ from steep.evaluation.questions import Question
 from steep.evaluation.rows import SHORT_TOKENS
 from steep.evaluation.setup import EvaluationSetup
 from steep.evaluation.writing.asked_gates import OTHER_DOCUMENTS
-from steep.evaluation.writing.candidates import OPTIONS, Candidate, Span
+from steep.evaluation.writing.candidates import OPTIONS, QuestionCandidate, SupportingSpan
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.prompts import (
     EARLIER_CHARACTERS,
@@ -52,12 +52,12 @@ BYTES_PER_CHARACTER = 3  # at most, of what is usual in any script
 SURVIVING = 0.75  # of the questions of a round, before the gates that ask
 AGAIN = 0.5  # of the first round, usually written again
 _QUESTION, _OPTION = "x" * MOST_QUESTION_CHARACTERS, "x" * MOST_ANSWER_CHARACTERS
-_SPAN = Span("", 0, _QUESTION)  # a long sentence
+_SPAN = SupportingSpan("", 0, _QUESTION)  # a long sentence
 _QUESTION_BYTES = BYTES_PER_CHARACTER * (MOST_QUESTION_CHARACTERS + 4 * MOST_ANSWER_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedCalls:
+class WritingStep:
     """The calls of one step to one endpoint; `cost_usd` is None if the price is unknown."""
 
     step: str
@@ -86,7 +86,7 @@ class WritingPlan:
     documents: int
     questions: int
     by_kind: dict[str, int]
-    steps: tuple[PlannedCalls, ...]
+    steps: tuple[WritingStep, ...]
     completed: int
     spent_usd: float
     unpriced: int
@@ -171,7 +171,7 @@ def plan_writing(
     )
 
 
-def _planned(step: str, section: str, used: Any, load: _Load, rounds: int) -> PlannedCalls:
+def _planned(step: str, section: str, used: Any, load: _Load, rounds: int) -> WritingStep:
     again = AGAIN if rounds > 1 else 0.0
     writes = step == "write"
     low = 1.0 if writes else 0.0  # all questions may fail before they are asked
@@ -185,7 +185,7 @@ def _planned(step: str, section: str, used: Any, load: _Load, rounds: int) -> Pl
         rounds * max(usual_in, most_in),
     )
     tokens_out = Range(low * load.usual_out / 2, usual * load.usual_out, rounds * load.most_out)
-    return PlannedCalls(
+    return WritingStep(
         step=step,
         section=section,
         model=used.settings.model,
@@ -263,7 +263,7 @@ def _checks(
     first: Sequence[Order],
     samples: int,
     answer_tokens: int,
-    prompt: Callable[[Candidate, Order], str],
+    prompt: Callable[[QuestionCandidate, Order], str],
 ) -> _Load:
     """Return the load of asking each question of a round so many times."""
     loads = []
@@ -285,12 +285,12 @@ def _load(prompts: Sequence[str], usual_out: int, most_per_call: int, more_bytes
     )
 
 
-def _usual(order: Order) -> Candidate:
+def _usual(order: Order) -> QuestionCandidate:
     """Return a question as long as one is at most."""
     wrong = () if order.kind == "short-answer" else (_OPTION,) * 3
     ids = tuple(each.id for each in order.parts)
-    return Candidate(order.kind, ids, ids, _QUESTION, (_OPTION,), wrong, (), (_SPAN, _SPAN))
+    return QuestionCandidate(order.kind, ids, ids, _QUESTION, (_OPTION,), wrong, (), (_SPAN, _SPAN))
 
 
-def _order_of(candidate: Candidate) -> tuple[int, ...] | None:
+def _order_of(candidate: QuestionCandidate) -> tuple[int, ...] | None:
     return (0, 1, 2, 3) if candidate.is_choice else None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from steep.documents.clean import one_line
 from steep.documents.document import Document
 from steep.evaluation.prompts import LETTERS, about, named_text
-from steep.evaluation.writing.candidates import Candidate, Kind
+from steep.evaluation.writing.candidates import Kind, QuestionCandidate
 
 NOT_STATED = "NOT STATED"
 MOST_EARLIER = 20  # questions that a prompt names as asked before
@@ -184,18 +184,18 @@ def write_prompt(
 
 
 def open_book_prompt(
-    candidate: Candidate, parts: Sequence[Document], order: Sequence[int] | None
+    candidate: QuestionCandidate, parts: Sequence[Document], order: Sequence[int] | None
 ) -> str:
     """Ask a question with its texts; a choice shows its options in an order."""
     return _with_texts(candidate, _texts(parts), order)
 
 
-def other_document_prompt(candidate: Candidate, passage: str) -> str:
+def other_document_prompt(candidate: QuestionCandidate, passage: str) -> str:
     """Ask a question with a passage of another document, under its heading, without options."""
     return _with_texts(candidate, f"<text>\n{passage}\n</text>", None)
 
 
-def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -> str:
+def _with_texts(candidate: QuestionCandidate, texts: str, order: Sequence[int] | None) -> str:
     if order is None:
         return _OPEN_SHORT.format(
             texts=texts, question=candidate.question, not_stated=NOT_STATED, form="..."
@@ -209,7 +209,7 @@ def _with_texts(candidate: Candidate, texts: str, order: Sequence[int] | None) -
     )
 
 
-def sentences_prompt(candidate: Candidate) -> str:
+def sentences_prompt(candidate: QuestionCandidate) -> str:
     """Ask which of the two supporting sentences are needed to answer a question."""
     first, second = (one_line(span.text) for span in candidate.spans)
     return _SENTENCES.format(
@@ -222,7 +222,7 @@ def sentences_prompt(candidate: Candidate) -> str:
 
 
 def blind_prompt(
-    candidate: Candidate, documents: Sequence[Document], order: Sequence[int] | None
+    candidate: QuestionCandidate, documents: Sequence[Document], order: Sequence[int] | None
 ) -> str:
     """Ask a question with the names of its documents alone, those that it does not name itself."""
     question = candidate.question
@@ -235,7 +235,7 @@ def blind_prompt(
     return _BLIND_CHOICE.format(question=question, options=options, form="<letter>")
 
 
-def _shown(candidate: Candidate, order: Sequence[int]) -> str:
+def _shown(candidate: QuestionCandidate, order: Sequence[int]) -> str:
     options = (candidate.answer, *candidate.wrong)
     return "\n".join(f"{LETTERS[place]}. {options[each]}" for place, each in enumerate(order))
 

@@ -23,7 +23,7 @@ SHOWN_WORDS = 6  # at both ends of a section
 SPARE = 0.5  # further ones, of those missing: the call costs little more, and some will fail
 
 
-class Slot(NamedTuple):
+class QuestionSlot(NamedTuple):
     """A kind of question about a part of a document."""
 
     part_id: str
@@ -44,12 +44,12 @@ class Order:
     section: tuple[str, str] | None = None
 
     @property
-    def slot(self) -> Slot:
+    def slot(self) -> QuestionSlot:
         """What it fills."""
-        return Slot(self.parts[0].id, self.kind)
+        return QuestionSlot(self.parts[0].id, self.kind)
 
 
-def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[Slot]:
+def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[QuestionSlot]:
     """Return the number of questions per part and kind.
 
     Their number per document is in proportion to its length; kinds take turns by their shares
@@ -61,7 +61,7 @@ def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[Slot]:
     """
     own = settings.shares
     shares = dict(zip(KINDS, (own.choice, own.short_answer, own.joined, own.across), strict=True))
-    slots: Counter[Slot] = Counter()
+    slots: Counter[QuestionSlot] = Counter()
     credit = dict.fromkeys(KINDS, 0.0)
     for part_id in _turns(sources, settings):
         is_related = bool(sources.near(sources.by_id[part_id]))
@@ -71,7 +71,7 @@ def wanted(sources: Sources, settings: QuestionsConfig) -> Counter[Slot]:
         if usable:
             kind = max(usable, key=lambda each: credit[each])
             credit[kind] -= 1
-            slots[Slot(part_id, kind)] += 1
+            slots[QuestionSlot(part_id, kind)] += 1
     if not slots:
         raise UserError(
             "No two documents are related, so no question can join them.",
@@ -107,7 +107,7 @@ def words_in(text: str) -> float:
     return count_words(text) - unspaced + unspaced / CHARACTERS_PER_WORD
 
 
-def orders(missing: Mapping[Slot, int], sources: Sources, turn: int = 0) -> list[Order]:
+def orders(missing: Mapping[QuestionSlot, int], sources: Sources, turn: int = 0) -> list[Order]:
     """Return the calls of the writer for what is missing and some spare, by kind and document.
 
     Kinds that few texts give come first. In each turn, the questions across documents join other
@@ -116,7 +116,7 @@ def orders(missing: Mapping[Slot, int], sources: Sources, turn: int = 0) -> list
     found: list[Order] = []
     for kind in HARDEST_FIRST:
         for part in sources.parts:
-            count = math.ceil((1 + SPARE) * missing.get(Slot(part.id, kind), 0))
+            count = math.ceil((1 + SPARE) * missing.get(QuestionSlot(part.id, kind), 0))
             calls = -(-count // MOST_PER_CALL)
             near = sources.near(part) if kind == "across" and calls else ()
             for sample in range(calls):

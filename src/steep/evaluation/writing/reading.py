@@ -12,7 +12,7 @@ from steep.documents.document import Document
 from steep.evaluation.engines import TOO_LONG, Output
 from steep.evaluation.judge_calls import json_values
 from steep.evaluation.prompts import LETTERS
-from steep.evaluation.writing.candidates import Candidate, Kind, Rejected
+from steep.evaluation.writing.candidates import Kind, QuestionCandidate, RejectedQuestion
 from steep.evaluation.writing.prompts import NOT_STATED
 
 MOST_QUESTION_CHARACTERS, MOST_ANSWER_CHARACTERS = 400, 200
@@ -38,23 +38,23 @@ _SECOND_QUESTION = re.compile(
 _LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z'])")
 
 
-class Reading(NamedTuple):
+class ReadAnswer(NamedTuple):
     """The candidates in an answer of the writer, and what could not be read."""
 
-    candidates: tuple[Candidate, ...]
-    rejected: tuple[Rejected, ...]
+    candidates: tuple[QuestionCandidate, ...]
+    rejected: tuple[RejectedQuestion, ...]
 
 
-def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count: int) -> Reading:
+def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count: int) -> ReadAnswer:
     """Read the questions in an answer; at most `count`, as further ones were not asked for."""
     found = list(_objects(output.text))
     if not found and _EMPTY.search(output.text):
-        return Reading((), ())  # the text gives no further questions
+        return ReadAnswer((), ())  # the text gives no further questions
     if not found:
         why = _CAUSES.get(output.finish_reason, "no JSON list of questions")
-        return Reading((), (_unreadable(why, output.text),))
-    candidates: list[Candidate] = []
-    rejected: list[Rejected] = []
+        return ReadAnswer((), (_unreadable(why, output.text),))
+    candidates: list[QuestionCandidate] = []
+    rejected: list[RejectedQuestion] = []
     for number, each in enumerate(found):
         if number >= count:
             rejected.append(_unreadable("more questions than were asked for", str(each)))
@@ -63,11 +63,11 @@ def read_questions(output: Output, kind: Kind, parts: Sequence[Document], count:
             candidates.append(_candidate(each, kind, parts).identified())
         except ValueError as error:
             rejected.append(_unreadable(str(error), str(each)))
-    return Reading(tuple(candidates), tuple(rejected))
+    return ReadAnswer(tuple(candidates), tuple(rejected))
 
 
-def _unreadable(reason: str, text: str) -> Rejected:
-    return Rejected("unreadable", reason, None, shorten(text, MOST_TEXT))
+def _unreadable(reason: str, text: str) -> RejectedQuestion:
+    return RejectedQuestion("unreadable", reason, None, shorten(text, MOST_TEXT))
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
@@ -89,7 +89,9 @@ def _questions_in(value: Any) -> Iterator[Mapping[str, Any]]:
         yield from _questions_in(each)
 
 
-def _candidate(found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]) -> Candidate:
+def _candidate(
+    found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]
+) -> QuestionCandidate:
     """Return the candidate of an object.
 
     Raises:
@@ -111,7 +113,7 @@ def _candidate(found: Mapping[str, Any], kind: Kind, parts: Sequence[Document]) 
         )
     if max(map(len, (answer, *aliases, *wrong))) > MOST_ANSWER_CHARACTERS:
         raise ValueError(f"an answer is longer than {MOST_ANSWER_CHARACTERS} characters")
-    return Candidate(
+    return QuestionCandidate(
         kind=kind,
         part_ids=tuple(each.id for each in parts),
         document_ids=tuple(each.whole_id for each in parts),

@@ -24,7 +24,12 @@ from steep.documents.clean import one_line
 from steep.documents.records import utf8_text
 from steep.documents.store import documents_of
 from steep.evaluation.setup import EvaluationSetup
-from steep.evaluation.writing.candidates import KINDS, Candidate, Rejected, candidate_of
+from steep.evaluation.writing.candidates import (
+    KINDS,
+    QuestionCandidate,
+    RejectedQuestion,
+    candidate_of,
+)
 from steep.evaluation.writing.config import QuestionsConfig
 from steep.evaluation.writing.free_gates import check_free, drop_duplicates, find_spans
 from steep.evaluation.writing.results import (
@@ -95,11 +100,11 @@ def _check_ending(path: Path) -> None:
         )
 
 
-def _questions(artifact: Artifact) -> list[Candidate]:
+def _questions(artifact: Artifact) -> list[QuestionCandidate]:
     return [candidate_of(row) for row in read_jsonl(artifact.path / QUESTIONS_NAME)]
 
 
-def _fields_of(each: Candidate) -> dict[str, str]:
+def _fields_of(each: QuestionCandidate) -> dict[str, str]:
     fields = {
         "id": each.id,
         "decision": "",
@@ -217,7 +222,9 @@ def _error(path: Path, line: int, found: str, expected: str) -> UserError:
     )
 
 
-def _check_ids(path: Path, found: Mapping[str, Reviewed], questions: Sequence[Candidate]) -> None:
+def _check_ids(
+    path: Path, found: Mapping[str, Reviewed], questions: Sequence[QuestionCandidate]
+) -> None:
     known = {each.id for each in questions}
     for id_, each in found.items():
         if id_ not in known:
@@ -234,18 +241,18 @@ def _check_ids(path: Path, found: Mapping[str, Reviewed], questions: Sequence[Ca
 
 def _decide(
     path: Path,
-    questions: Sequence[Candidate],
+    questions: Sequence[QuestionCandidate],
     found: Mapping[str, Reviewed],
     sources: Sources,
     seed: int,
-) -> tuple[list[Candidate], list[Rejected]]:
+) -> tuple[list[QuestionCandidate], list[RejectedQuestion]]:
     """Return the questions as decided.
 
     Raises:
         UserError: Decisions are unknown, or edited questions fail a gate; the lines are named.
     """
-    accepted: list[Candidate] = []
-    rejected: list[Rejected] = []
+    accepted: list[QuestionCandidate] = []
+    rejected: list[RejectedQuestion] = []
     errors: list[str] = []
     for each in questions:
         own = found[each.id]
@@ -256,7 +263,7 @@ def _decide(
             errors.append(f"{where}: '{decision}' is not a decision")
         elif decision == "reject":
             why = own.fields.get("reason") or "by a person"
-            rejected.append(Rejected("rejected in review", why, each))
+            rejected.append(RejectedQuestion("rejected in review", why, each))
         elif changed is None:
             accepted.append(replace(each, mark="reviewed") if decision == "accept" else each)
             if decision == "edit":
@@ -267,7 +274,7 @@ def _decide(
             errors.append(f"{path.name}:{own.line}: {failure.gate}: {failure.reason}")
         else:
             (spanned,) = find_spans([changed], sources)
-            assert isinstance(spanned, Candidate)
+            assert isinstance(spanned, QuestionCandidate)
             accepted.append(spanned)
     errors += _twins(path, accepted, found, seed)
     if errors:
@@ -281,7 +288,7 @@ def _decide(
     return accepted, rejected
 
 
-def _edited(each: Candidate, fields: Mapping[str, str]) -> Candidate | None:
+def _edited(each: QuestionCandidate, fields: Mapping[str, str]) -> QuestionCandidate | None:
     """Return the question with the texts of the file; None if none differs."""
     before = _fields_of(each)
     differ = {name for name in TEXTS if fields.get(name, "") != one_line(before[name])}
@@ -301,17 +308,17 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part for each in text.split(SEPARATOR) if (part := each.strip()))
 
 
-def _failed(edited: Candidate, sources: Sources) -> Rejected | None:
+def _failed(edited: QuestionCandidate, sources: Sources) -> RejectedQuestion | None:
     """Return the first gate without calls that an edited question fails."""
     if not (edited.question and edited.answer and len(edited.quotes) == len(edited.spans)):
         expected = f"a question, an answer and {len(edited.spans)} quotations"
-        return Rejected("unreadable", f"expected {expected}", edited)
+        return RejectedQuestion("unreadable", f"expected {expected}", edited)
     (found,) = find_spans([edited], sources)
-    return found if isinstance(found, Rejected) else check_free(found)
+    return found if isinstance(found, RejectedQuestion) else check_free(found)
 
 
 def _twins(
-    path: Path, accepted: Sequence[Candidate], found: Mapping[str, Reviewed], seed: int
+    path: Path, accepted: Sequence[QuestionCandidate], found: Mapping[str, Reviewed], seed: int
 ) -> list[str]:
     """Return the errors of edited questions that now ask what another one asks."""
     edited = [each for each in accepted if each.mark == "edited"]
@@ -326,8 +333,8 @@ def _twins(
 
 def _result(
     before: WritingResult,
-    accepted: Sequence[Candidate],
-    rejected: Sequence[Rejected],
+    accepted: Sequence[QuestionCandidate],
+    rejected: Sequence[RejectedQuestion],
     sources: Sources,
     seed: int,
 ) -> WritingResult:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from steep.core.words import word_ngrams, words_of
-from steep.evaluation.writing.candidates import Candidate
+from steep.evaluation.writing.candidates import QuestionCandidate
 from steep.evaluation.writing.sources import Sources
 from steep.ledger.ledger import Ledger
 from steep.ledger.prompts import parts_of_calls, stored_parts
@@ -62,7 +62,7 @@ class _Needle(NamedTuple):
 class _Needles:
     """All texts that are searched for, found by their first words."""
 
-    def __init__(self, questions: Sequence[Candidate], sources: Sources) -> None:
+    def __init__(self, questions: Sequence[QuestionCandidate], sources: Sources) -> None:
         texts = {each.text for each in (*sources.parts, *sources.wholes.values())}
         self._documents = sorted(texts, key=len, reverse=True)
         self._sentences = {each.id: len({*_sentences(each)}) for each in questions}
@@ -98,7 +98,7 @@ class _Needles:
         return found
 
 
-def _needles_of(question: Candidate) -> Iterator[_Needle]:
+def _needles_of(question: QuestionCandidate) -> Iterator[_Needle]:
     texts = [(ASKED, question.question)]
     for answer in question.answers:
         pairs = (f"{question.question} {answer}", f"{answer} {question.question}")
@@ -109,14 +109,14 @@ def _needles_of(question: Candidate) -> Iterator[_Needle]:
             yield _Needle(question.id, what, words)
 
 
-def _sentences(question: Candidate) -> list[str]:
+def _sentences(question: QuestionCandidate) -> list[str]:
     """Return the supporting sentences of a question that has several."""
     texts = list(dict.fromkeys(span.text for span in question.spans))
     return texts if len(texts) > 1 else []
 
 
 def check_separation(
-    questions: Sequence[Candidate], sources: Sources, ledger: Ledger
+    questions: Sequence[QuestionCandidate], sources: Sources, ledger: Ledger
 ) -> Separation:
     """Search the prompts of all calls of recipes for the questions."""
     needles = _Needles(questions, sources)

@@ -14,7 +14,7 @@ from steep.documents.document import BETWEEN_PARTS, Document
 from steep.documents.names import proper_names
 from steep.documents.pieces import sentence_starts
 from steep.documents.split import whole_documents
-from steep.evaluation.writing.candidates import Candidate, Span
+from steep.evaluation.writing.candidates import QuestionCandidate, SupportingSpan
 from steep.evaluation.writing.spans import locate
 from steep.retrieval.chunks import Chunk, cut_documents, heading_of
 from steep.retrieval.index import BM25Index
@@ -65,7 +65,7 @@ class Sources:
             ends[each.whole_id] = starts[each.id] + len(each.own_text)
         return starts
 
-    def span_of(self, quote: str, part_id: str) -> Span | None:
+    def span_of(self, quote: str, part_id: str) -> SupportingSpan | None:
         """Return where a quotation stands in the document of a part; None if it does not."""
         part = self.by_id[part_id]
         whole = self.wholes[part.whole_id].text
@@ -79,7 +79,7 @@ class Sources:
             if found is None:
                 return None
             start, text = found.start, whole[found.start : found.end]
-        return Span(part.whole_id, start, text)
+        return SupportingSpan(part.whole_id, start, text)
 
     @cached_property
     def chunks(self) -> Sequence[Chunk]:
@@ -94,7 +94,9 @@ class Sources:
     def _part_index(self) -> BM25Index:
         return BM25Index([f"{each.title} {each.text}" for each in self.parts])
 
-    def close_chunks(self, candidates: Sequence[Candidate], count: int) -> list[list[Chunk]]:
+    def close_chunks(
+        self, candidates: Sequence[QuestionCandidate], count: int
+    ) -> list[list[Chunk]]:
         """Return, for each question, the best chunks of related documents, one per document.
 
         Left out are chunks that have much less of the words of the question than its own documents

@@ -36,9 +36,9 @@ from steep.evaluation.writing.candidates import (
     HARDEST_FIRST,
     KINDS,
     OPTIONS,
-    Candidate,
     Gate,
-    Rejected,
+    QuestionCandidate,
+    RejectedQuestion,
     question_rows,
 )
 from steep.evaluation.writing.config import QuestionsConfig
@@ -49,7 +49,7 @@ from steep.evaluation.writing.prompts import (
     templates,
     write_prompt,
 )
-from steep.evaluation.writing.quotas import Order, Slot, orders, wanted
+from steep.evaluation.writing.quotas import Order, QuestionSlot, orders, wanted
 from steep.evaluation.writing.reading import read_questions
 from steep.evaluation.writing.results import (
     QUESTIONS_NAME,
@@ -105,8 +105,8 @@ def questions_artifact(
 
 def write_set(
     directory: Path,
-    accepted: Sequence[Candidate],
-    rejected: Sequence[Rejected],
+    accepted: Sequence[QuestionCandidate],
+    rejected: Sequence[RejectedQuestion],
     result: WritingResult,
     seed: int,
     rejected_before: Sequence[Mapping[str, Any]] = (),
@@ -134,10 +134,10 @@ class Writing:
     """
 
     session: WritingSession
-    accepted: list[Candidate] = field(default_factory=list)
+    accepted: list[QuestionCandidate] = field(default_factory=list)
     known: Filed = field(default_factory=Filed)  # the accepted ones
-    spare: list[Candidate] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    spare: list[QuestionCandidate] = field(default_factory=list)
+    rejected: list[RejectedQuestion] = field(default_factory=list)
     checked: Counter[Gate] = field(default_factory=Counter)
     asked_blind: Counter[str] = field(default_factory=Counter)  # questions by kind
     candidates: int = 0
@@ -185,7 +185,7 @@ class Writing:
         while needed := self._needed(level, self.session.sources.by_id):
             self._ask(needed, f"{self.rounds}, spare questions")
 
-    def _needed(self, level: int, part_ids: Container[str]) -> list[Candidate]:
+    def _needed(self, level: int, part_ids: Container[str]) -> list[QuestionCandidate]:
         """Take as many spare candidates of these parts as are missing (see `_missing`).
 
         Documents with few questions come first. Duplicates of accepted ones are rejected. A
@@ -195,7 +195,7 @@ class Writing:
         have = Counter(each.document_ids[0] for each in self.accepted)
         spare = [each for each in self.spare if each.part_ids[0] in part_ids]
         spare.sort(key=lambda each: (have[each.document_ids[0]], rank(each, seed)))
-        missing, filed, needed = self._missing(level), Filed(), list[Candidate]()
+        missing, filed, needed = self._missing(level), Filed(), list[QuestionCandidate]()
         self.spare = [each for each in self.spare if each.part_ids[0] not in part_ids]
         for each in spare:
             own, document_id = _slot(each)[level:], each.document_ids[0]
@@ -230,9 +230,9 @@ class Writing:
                 self.wanted.total(),
             )
 
-    def _write(self, some: Sequence[Order], number: int, label: str) -> list[Candidate]:
+    def _write(self, some: Sequence[Order], number: int, label: str) -> list[QuestionCandidate]:
         """Have the writer fill orders; another round asks equal prompts with another seed."""
-        own, found = self.session, list[Candidate]()
+        own, found = self.session, list[QuestionCandidate]()
         prompts = [self._prompt(each) for each in some]
         seed = derive_seed(own.settings.seed, "write", number)
         decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
@@ -260,14 +260,14 @@ class Writing:
         names = self.session.sources.names_near(order.parts[0])
         return write_prompt(order.parts, order.kind, order.count, names, shown, order.section)
 
-    def _check(self, candidates: Sequence[Candidate], label: str) -> None:
+    def _check(self, candidates: Sequence[QuestionCandidate], label: str) -> None:
         """Take written candidates through all gates; accept those that pass."""
         passed = self._check_free(candidates)
         self.checked["duplicate"] += len(passed)
         self.spare += passed
         self._ask(self._needed(0, {each.part_ids[0] for each in passed}), label)
 
-    def _ask(self, candidates: list[Candidate], label: str) -> None:
+    def _ask(self, candidates: list[QuestionCandidate], label: str) -> None:
         """Take candidates through the gates that ask a model."""
         settings = self.session.settings
         checks, left = self.session.checks, candidates
@@ -294,11 +294,11 @@ class Writing:
         for each in left:
             self.known.add(each)
 
-    def _check_free(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+    def _check_free(self, candidates: Sequence[QuestionCandidate]) -> list[QuestionCandidate]:
         found = list(find_spans(candidates, self.session.sources))
-        lost = [each for each in found if isinstance(each, Rejected)]
+        lost = [each for each in found if isinstance(each, RejectedQuestion)]
         self._count("span not in the document", len(found), lost)
-        left = [each for each in found if isinstance(each, Candidate)]
+        left = [each for each in found if isinstance(each, QuestionCandidate)]
         failed = [failure for each in left if (failure := check_free(each))]
         reached = len(left)
         for gate in GATES[GATES.index("answer not in the span") : GATES.index("duplicate")]:
@@ -311,10 +311,10 @@ class Writing:
     def _asked(
         self,
         gate: Gate,
-        candidates: list[Candidate],
+        candidates: list[QuestionCandidate],
         label: str,
-        ask: Callable[[Sequence[Candidate], Callable[[int, int], None]], Sifted],
-    ) -> list[Candidate]:
+        ask: Callable[[Sequence[QuestionCandidate], Callable[[int, int], None]], Sifted],
+    ) -> list[QuestionCandidate]:
         """Take candidates through a gate that asks a model."""
         if not candidates:
             return []
@@ -324,7 +324,7 @@ class Writing:
         return found.passed
 
     def _known_to_base(
-        self, candidates: Sequence[Candidate], update: Callable[[int, int], None]
+        self, candidates: Sequence[QuestionCandidate], update: Callable[[int, int], None]
     ) -> Sifted:
         try:
             return known_to_base(self.session.base, candidates, self.session.sources, update)
@@ -333,7 +333,7 @@ class Writing:
             self.base_is_silent = True
             return Sifted(list(candidates), [])
 
-    def _count(self, gate: Gate, reached: int, rejected: Iterable[Rejected]) -> None:
+    def _count(self, gate: Gate, reached: int, rejected: Iterable[RejectedQuestion]) -> None:
         self.checked[gate] += reached
         self.rejected += rejected
 
@@ -401,8 +401,8 @@ class Writing:
         )
 
 
-def _slot(candidate: Candidate) -> Slot:
-    return Slot(candidate.part_ids[0], candidate.kind)
+def _slot(candidate: QuestionCandidate) -> QuestionSlot:
+    return QuestionSlot(candidate.part_ids[0], candidate.kind)
 
 
 def _batches(every: Sequence[Order]) -> Iterator[list[Order]]:
@@ -413,7 +413,9 @@ def _batches(every: Sequence[Order]) -> Iterator[list[Order]]:
             yield own[start : start + ORDERS_AT_ONCE]
 
 
-def about_accepted(accepted: Sequence[Candidate], sources: Sources, seed: int) -> dict[str, Any]:
+def about_accepted(
+    accepted: Sequence[QuestionCandidate], sources: Sources, seed: int
+) -> dict[str, Any]:
     """Return the fields of a result that follow from the accepted questions."""
     asked = {each.document_ids[0] for each in accepted}
     letters = Counter(row["gold"] for row in question_rows(accepted, seed) if "gold" in row)
