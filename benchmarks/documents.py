@@ -154,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pdf", type=Path, help="a folder of PDF files")
     parser.add_argument("--html", type=Path, help="a folder of .html files")
     parser.add_argument("--pages", type=int, default=HTML_FILES, help="web pages to make")
-    parser.add_argument("--cached", action="store_true", help="read a second time, too")
+    parser.add_argument(
+        "--cached", action="store_true", help="also read a second time, from the cache"
+    )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
