@@ -2,13 +2,16 @@
 
     steep report
 
-The page holds its own style and charts, runs no script and fetches nothing: its content security
-policy forbids both. The same artifacts give the same bytes.
+The page holds its own style, charts and script, and fetches nothing: its content security policy
+allows this script by its hash, and nothing else. Without scripts the page shows the same content;
+the script (`scripts/*.js`) adds what needs a click. The same artifacts give the same bytes.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -106,9 +109,12 @@ def comparison_page(found: ComparisonResult, name: str, series: Series) -> str:
 def _page(title: str, header: Html, found: Sequence[PageSection], series: Series) -> str:
     links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
     drawn = (draw_section(each, series) for each in found)
+    script = page_script()
     return Template(_asset("page.html")).substitute(
         title=join([title]).text,
         style=_asset("style.css"),
+        script=script,
+        script_hash=content_hash(script),
         header=header.text,
         contents=el("nav", *links, aria_label="Contents").text,
         sections=join(drawn, "\n").text,
@@ -126,6 +132,22 @@ def _nothing(run: ReportData) -> PageSection:
         "rest of the page shows the texts and the training."
     )
     return PageSection("results", "Results", None, [absent(text), skipped_questions(run.tables)])
+
+
+def page_script() -> str:
+    """Return the script of the page: all files of `scripts`, by name, each in its own scope."""
+    folder = files("steep.report").joinpath("scripts")
+    sources = sorted(
+        (each.name, each.read_text(encoding="utf-8"))
+        for each in folder.iterdir()
+        if each.name.endswith(".js")
+    )
+    return '\n"use strict";\n' + "".join(f"{{\n{source}}}\n" for _, source in sources)
+
+
+def content_hash(text: str) -> str:
+    """Return the source expression by which a content security policy allows an inline script."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def _asset(name: str) -> str:
