@@ -13,9 +13,7 @@ PACKAGE = Path(steep.__file__).parent
 PAGE = (Path(__file__).parents[1] / "docs" / "paper.md").read_text(encoding="utf-8")
 CODE = re.findall(r"`([^`\n]+)`", PAGE)
 FILES = [
-    each
-    for each in CODE
-    if re.fullmatch(r"[a-z_/]+(\.py|/)(:\w+)?", each) and each != "src/steep/"
+    each for each in CODE if re.fullmatch(r"[a-z_/]+(\.py|/)(:\w+)?", each) and each != "src/steep/"
 ]
 SETTINGS = [each for each in CODE if re.fullmatch(r"[a-z_]+\.[a-z_]+(: [\w-]+)?", each)]
 
