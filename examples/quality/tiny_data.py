@@ -74,7 +74,7 @@ def article(number: int) -> dict[str, object]:
 def main(directory: Path) -> None:
     """Write the files."""
     directory.mkdir(parents=True, exist_ok=True)
-    rows = {
+    rows: dict[str, list[dict[str, object]]] = {
         "quality.jsonl": [article(number) for number in range(len(PEOPLE))],
         "replay.jsonl": [{"text": text} for text in REPLAY],
     }
