@@ -1,0 +1,191 @@
+"""How each command of the documentation is run here, and why not as it is printed.
+
+The first rule whose pattern matches the whole command holds. A command that no rule matches fails
+the test, and so does a rule that matches no command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from documentation import ROOT
+from page_world import World
+
+Run = Callable[[World, list[str]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Commands, what is done for them, and the reason if it is not what they say."""
+
+    pattern: str
+    run: Run
+    reason: str = ""
+
+
+def steep(world: World, words: list[str]) -> str:
+    """Run it as it is."""
+    return world.run(words[1:])
+
+
+def init(world: World, words: list[str]) -> str:
+    """Run it, and edit the configuration that it writes as its user would."""
+    said = world.run(words[1:])
+    world.shrink()
+    return said
+
+
+def apply_review(world: World, words: list[str]) -> str:
+    """Accept every question of a review, and run it."""
+    review = world.folder / words[3]
+    text = review.read_text(encoding="utf-8")
+    review.write_text(re.sub("^decision:.*", "decision: accept", text, flags=re.MULTILINE))
+    return world.run(words[1:])
+
+
+def parsed_only(world: World, words: list[str]) -> str:
+    """Check the options."""
+    from command_parsing import parse_command
+
+    parse_command(words)
+    return ""
+
+
+def make(world: World, words: list[str]) -> str:
+    """Check that the target exists, and the variables that are set."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for word in words[1:]:
+        name, is_variable, _ = word.partition("=")
+        assert re.search(rf"^{name} \?=" if is_variable else rf"^{name}:", text, re.MULTILINE), word
+    return ""
+
+
+@cache
+def project_file() -> dict[str, Any]:
+    """Return the `project` table of pyproject.toml."""
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
+OTHER_PACKAGES = {"torch", "faiss-cpu", "vllm", "liger-kernel", "torchao", "mkdocs", "steep"}
+
+
+def pip_install(world: World, words: list[str]) -> str:
+    """Check what would be installed."""
+    check_packages(words)
+    return ""
+
+
+def check_packages(words: list[str]) -> None:
+    """Check that the extras exist, and that other packages are ones that Steep can use."""
+    extras = project_file()["optional-dependencies"]
+    named = [word for word in words[2:] if not word.startswith("-")]
+    assert named, words
+    for word in named:
+        if match := re.fullmatch(r"(?:steep|\.|[\w./-]*steep[\w.-]*\.whl)\[([\w,-]+)\]", word):
+            assert set(match[1].split(",")) <= extras.keys(), word
+        else:
+            assert re.split("[=<>]", word)[0] in OTHER_PACKAGES, word
+
+
+def nothing(world: World, words: list[str]) -> str:
+    """Do nothing."""
+    return ""
+
+
+def export(world: World, words: list[str]) -> str:
+    """Set environment variables for all later commands of the page."""
+    for word in words[1:]:
+        name, _, value = word.partition("=")
+        world.variables[name] = value
+    return ""
+
+
+def change_folder(world: World, words: list[str]) -> str:
+    world.folder = world.folder / words[1]
+    assert world.folder.is_dir(), words
+    return ""
+
+
+def torchrun(world: World, words: list[str]) -> str:
+    """Run two ranks on this machine's processors."""
+    options = ["--standalone", "--nproc-per-node", "2"]  # standalone: on a free port
+    after = words[words.index("-m") :]
+    return world.run_program([sys.executable, "-m", "torch.distributed.run", *options, *after],
+                             PYTHONPATH=os.pathsep.join(sys.path))  # fmt: skip
+
+
+def of_a_module(world: World, words: list[str]) -> str:
+    """Check that the program exists and that its source names each option."""
+    target = words[2] if words[1] == "-m" else words[1]
+    path = Path(target) if words[1] != "-m" else Path(target.replace(".", "/") + ".py")
+    package = path.with_suffix("") / "__main__.py"
+    places = [ROOT / path, ROOT / "src" / path, ROOT / package]
+    found = next(each for each in places if each.is_file())
+    source = found.read_text(encoding="utf-8")
+    folder = "".join(each.read_text(encoding="utf-8") for each in found.parent.glob("*.py"))
+    for word in words:
+        if word.startswith("--"):
+            name = word.partition("=")[0]
+            known = f'"{name}"' in folder or f"{name[2:].replace('-', '_')}:" in folder
+            assert known or "get_type_hints" in source, f"{target} has no option {name}"
+    return ""
+
+
+def until_interrupted(world: World, words: list[str]) -> str:
+    """Start it, wait for its address, and stop it with Ctrl-C."""
+    running = world.steep.start(*words[1:], cwd=world.folder, variables=world.variables)
+    from steep_command import wait_until
+
+    out = running.folder / "stdout"
+    wait_until(lambda: "http://" in out.read_text() + (running.folder / "stderr").read_text())
+    os.kill(running.pid, signal.SIGINT)
+    return world.succeeded(words, running.wait())
+
+
+def known_options(*known: str) -> Run:
+    """Check the options of a program that cannot run here against those that are used."""
+
+    def check(world: World, words: list[str]) -> str:
+        used = {word.partition("=")[0] for word in words if re.match(r"--?\w", word)}
+        assert used <= set(known), f"{words[0]} has no option {used - set(known)}"
+        return ""
+
+    return check
+
+
+INSTALLS = "it would install packages; tests/ run in the environment that it makes"
+ELSEWHERE = "the program is not on this machine: its options are checked against its documentation"
+PARSED = "its options are checked; it is run by "
+LONG = "it takes minutes, or serves until it is stopped: its options are checked"
+
+RULES = (
+    Rule(r"make( .*)?", make, INSTALLS),
+    Rule(r"pip install .*", pip_install, INSTALLS),
+    Rule(r"source \.venv/bin/activate", nothing, INSTALLS),
+    Rule(r"torchrun .*-m steep .*", torchrun, "two ranks in place of eight, on processors"),
+    Rule(r"srun .* steep .*", parsed_only, PARSED + "tests/training/test_ranks.py"),
+    Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
+    Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
+    Rule(r"steep init .*", init, "the user then edits the configuration"),
+    Rule(r"steep questions --apply .*", apply_review, "a person decides before"),
+    Rule(r"steep .*", steep),
+    Rule(r"python (-m )?(benchmarks|examples|docs)[./].*", of_a_module, LONG),
+    Rule(r"python -m steep\.testing\..*", of_a_module, LONG),
+    Rule(r"qpdf .*", known_options("--password", "--decrypt"), ELSEWHERE),
+    Rule(r"ocrmypdf .*", known_options("--force-ocr"), ELSEWHERE),
+)
+
+
+def rule_for(command: str) -> Rule | None:
+    """Return the rule that holds for a command."""
+    return next((rule for rule in RULES if re.fullmatch(rule.pattern, command)), None)
