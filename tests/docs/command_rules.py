@@ -111,9 +111,23 @@ def export(world: World, words: list[str]) -> str:
 
 
 def change_folder(world: World, words: list[str]) -> str:
+    """Work in another folder, whose configurations get the sizes of a test."""
     world.folder = world.folder / words[1]
     assert world.folder.is_dir(), words
+    for each in sorted(world.folder.glob("*.yaml")):
+        world.shrink(each)
     return ""
+
+
+def cat(world: World, words: list[str]) -> str:
+    """Join files."""
+    return "".join((world.folder / word).read_text(encoding="utf-8") for word in words[1:])
+
+
+def of_an_example(world: World, words: list[str]) -> str:
+    """Run a program of an example as it is."""
+    path = os.pathsep.join(sys.path)
+    return world.run_program([sys.executable, *words[1:]], PYTHONPATH=path)
 
 
 def torchrun(world: World, words: list[str]) -> str:
@@ -172,8 +186,12 @@ RULES = (
     Rule(r"make( .*)?", make, INSTALLS),
     Rule(r"pip install .*", pip_install, INSTALLS),
     Rule(r"source \.venv/bin/activate", nothing, INSTALLS),
+    Rule(r"cd .*", change_folder),
+    Rule(r"export .*", export),
+    Rule(r"cat .*", cat),
     Rule(r"torchrun .*-m steep .*", torchrun, "two ranks in place of eight, on processors"),
     Rule(r"srun .* steep .*", parsed_only, PARSED + "tests/training/test_ranks.py"),
+    Rule(r"steep chat .*", parsed_only, "it waits for questions; run by tests/cli/test_chat.py"),
     Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
     Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
     Rule(r"steep init .*", init, "the user then edits the configuration"),
@@ -181,6 +199,7 @@ RULES = (
     Rule(r"steep .*", steep),
     Rule(r"python (-m )?(benchmarks|examples|docs)[./].*", of_a_module, LONG),
     Rule(r"python -m steep\.testing\..*", of_a_module, LONG),
+    Rule(r"python (tiny_data|intervals)\.py.*", of_an_example),
     Rule(r"qpdf .*", known_options("--password", "--decrypt"), ELSEWHERE),
     Rule(r"ocrmypdf .*", known_options("--force-ocr"), ELSEWHERE),
 )
