@@ -8,10 +8,13 @@ that would take hours.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from documentation import ROOT
 
 
 def nothing(folder: Path) -> None:
@@ -50,11 +53,19 @@ def write_points(folder: Path) -> None:
     (folder / "points.json").write_text(json.dumps(points))
 
 
+def write_script(folder: Path) -> None:
+    """Write the script that docs/many-gpus.md shows."""
+    page = (ROOT / "docs" / "many-gpus.md").read_text(encoding="utf-8")
+    (folder / "train.sh").write_text(re.findall("```shell\n(.*?)```", page, re.DOTALL)[0])
+
+
 ELSEWHERE = Setup("empty")  # pages whose commands are not those of a project
 FEW = {"tokens": [100, 200, 400], "seeds": 1, "epochs": 1}  # points of a study
 
 SETUPS: dict[str, Setup] = {
     "CONTRIBUTING.md": ELSEWHERE,
+    "docs/batch.md": Setup("configured"),
+    "docs/cloud.md": Setup("configured"),
     "docs/compare.md": Setup(
         words={
             "entigraph,qa,rephrase": "entigraph,qa",
@@ -64,11 +75,17 @@ SETUPS: dict[str, Setup] = {
         keep={"scale": FEW},
     ),
     "docs/documents.md": Setup("empty", write_handbook),
+    # The tiny model's context is too short for a prompt with five solved examples.
+    "docs/evaluation.md": Setup(keep={"evaluate": {"methods": ["likelihood"]}}),
     "docs/formats.md": ELSEWHERE,
+    "docs/generation.md": Setup("configured"),
+    "docs/many-gpus.md": Setup(prepare=write_script),
+    "docs/quickstart.md": Setup("documents"),
     "docs/scaling.md": Setup(keep={"scale": FEW}),
     "docs/theory.md": Setup(
         "empty", write_points, words={"PROJECT": "points.json", "100000": "1000"}
     ),
+    "docs/vllm-ray.md": Setup("configured"),
     "examples/world/README.md": ELSEWHERE,
-    "README.md": Setup("documents", words={"DIR": "documents --questions questions.jsonl"}),
+    "README.md": Setup("documents", words={"DIR": "documents"}),
 }
