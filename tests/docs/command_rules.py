@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from documentation import ROOT
+from fake_slurm import fake_sbatch
 from page_world import World
 
 Run = Callable[[World, list[str]], str]
@@ -138,6 +139,34 @@ def torchrun(world: World, words: list[str]) -> str:
                              PYTHONPATH=os.pathsep.join(sys.path))  # fmt: skip
 
 
+SRUN = """#!{python}
+import os, subprocess, sys
+arguments = sys.argv[sys.argv.index("steep") + 1:]
+common = {{"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "7"}}
+ranks = [
+    subprocess.Popen(
+        [sys.executable, "-m", "steep", *arguments],
+        env=dict(os.environ) | common | {{"SLURM_PROCID": rank, "SLURM_LOCALID": rank}},
+    )
+    for rank in "01"
+]
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+
+def add_fake_srun(folder: Path) -> None:
+    """Write a `srun` that starts two tasks."""
+    (folder / "srun").write_text(SRUN.format(python=sys.executable))
+    (folder / "srun").chmod(0o755)
+
+
+def sbatch(world: World, words: list[str]) -> str:
+    """Run the script at once, its `srun` with two ranks on this machine's processors."""
+    variables = fake_sbatch(world.folder / "slurm")
+    add_fake_srun(world.folder / "slurm")
+    return world.run_program(words, **variables)
+
+
 def of_a_module(world: World, words: list[str]) -> str:
     """Check that the program exists and that its source names each option."""
     target = words[2] if words[1] == "-m" else words[1]
@@ -181,17 +210,27 @@ INSTALLS = "it would install packages; tests/ run in the environment that it mak
 ELSEWHERE = "the program is not on this machine: its options are checked against its documentation"
 PARSED = "its options are checked; it is run by "
 LONG = "it takes minutes, or serves until it is stopped: its options are checked"
+OF_TORCHRUN = ("--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "-m")
+OF_VLLM = (
+    "--port", "--generation-config", "--max-model-len", "--enable-prefix-caching", "--dtype",
+    "--gpu-memory-utilization", "--tensor-parallel-size", "--served-model-name", "--api-key",
+)  # fmt: skip
 
 RULES = (
     Rule(r"make( .*)?", make, INSTALLS),
     Rule(r"pip install .*", pip_install, INSTALLS),
     Rule(r"source \.venv/bin/activate", nothing, INSTALLS),
     Rule(r"cd .*", change_folder),
-    Rule(r"export .*", export),
     Rule(r"cat .*", cat),
-    Rule(r"torchrun .*-m steep .*", torchrun, "two ranks in place of eight, on processors"),
-    Rule(r"srun .* steep .*", parsed_only, PARSED + "tests/training/test_ranks.py"),
     Rule(r"steep chat .*", parsed_only, "it waits for questions; run by tests/cli/test_chat.py"),
+    Rule(r"torchrun --nnodes 2 .*", known_options(*OF_TORCHRUN), "there is no second machine"),
+    Rule(r"torchrun .*-m steep .*", torchrun, "two ranks in place of eight, on processors"),
+    Rule(r"srun .*steep .*", parsed_only, "sbatch runs the script in which it stands"),
+    Rule(r"sbatch .*", sbatch, "a stand-in of Slurm that runs jobs at once"),
+    Rule(r"vllm serve .*", known_options(*OF_VLLM), ELSEWHERE),
+    Rule(r"ray start --head", nothing, ELSEWHERE),
+    Rule(r"hf download [\w./-]+", nothing, "it would download the weights"),
+    Rule(r"export .*", export),
     Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
     Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
     Rule(r"steep init .*", init, "the user then edits the configuration"),

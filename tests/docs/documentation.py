@@ -32,7 +32,8 @@ PROGRAMS = (
 SHELL = ("bash", "console", "sh", "shell")
 _FENCE = re.compile(r"^( *)(```+|~~~+) *([\w-]*).*$")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_SETTING = re.compile(rf"({'|'.join(Config.model_fields)})(\.\w+)+")
+_FILES = "md|py|sh|json|jsonl|txt|parquet|yaml"
+_SETTING = re.compile(rf"({'|'.join(Config.model_fields)})(\.(?!({_FILES})\b)\w+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,9 @@ def parts_in(text: str, name: str) -> list[Part]:
         if block.language == "prose":
             parts += _mentions(block, name)
         elif block.language == "output":
-            above = parts.pop()
-            assert isinstance(above, Command), f"{place}: output without a command above it"
-            parts.append(Command(above.place, above.text, tuple(block.text.splitlines())))
+            above = next(part for part in reversed(parts) if isinstance(part, Command))
+            shown = Command(above.place, above.text, tuple(block.text.splitlines()))
+            parts[parts.index(above)] = shown
         elif block.language in ("yaml", "yml") or _is_settings(block):
             parts.append(Settings(place, block.text))
         elif block.language in SHELL or _is_commands(block):
