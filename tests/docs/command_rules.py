@@ -234,6 +234,11 @@ RULES = (
     Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
     Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
     Rule(r"steep init .*", init, "the user then edits the configuration"),
+    Rule(
+        r"steep questions -c cloud\.yaml.*",
+        parsed_only,
+        "the scripted writer knows other documents; run by tests/cli/test_write_questions.py",
+    ),
     Rule(r"steep questions --apply .*", apply_review, "a person decides before"),
     Rule(r"steep .*", steep),
     Rule(r"python (-m )?(benchmarks|examples|docs)[./].*", of_a_module, LONG),
