@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def short_lived_ledger() -> Ledger:
     """A ledger in a folder that goes with this process."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Ledger(folder / "ledger.db")
+    ledger = Ledger(folder / "ledger.db")
+    weakref.finalize(ledger, ledger.connection.close)
+    return ledger
 
 
 def calling(

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import find, settings
+from hypothesis.strategies import none
 
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
@@ -23,6 +24,9 @@ settings.load_profile("steep")
 
 
 def pytest_collection_finish() -> None:
+    # Hypothesis warns if it does not find what refers to its random generator, and from Python
+    # 3.14 on frozen objects are not found: this registers it before.
+    find(none(), lambda value: True)
     gc.collect()
     gc.freeze()  # or each collection of a test would visit the objects of all modules
 

@@ -29,6 +29,13 @@ def main() -> None:
     except UserError as error:
         _print_last(f"steep: {error}")
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        from steep.core.extras import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        _print_last(f"steep: {missing}")
+        sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
             _print_last("steep: interrupted; run the same command again to resume")
