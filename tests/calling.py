@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from steep.llm.requests import RequestClient
 
 SECTION = "evaluate.servers.m"
 PATIENCE = RetryPolicy(pause_s=0.001, total_s=30.0)
+_open: list[Ledger] = []
 
 
 def short_lived_ledger() -> Ledger:
@@ -26,8 +26,14 @@ def short_lived_ledger() -> Ledger:
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     ledger = Ledger(folder / "ledger.db")
-    weakref.finalize(ledger, ledger.connection.close)
+    _open.append(ledger)
     return ledger
+
+
+def close_ledgers() -> None:
+    """Close the ledgers of the callers that a test has made."""
+    while _open:
+        _open.pop().close()
 
 
 def calling(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger, open for writing."""
     with Ledger(tmp_path / "ledger.db") as ledger:
         yield ledger
+
+
+@pytest.fixture(autouse=True)
+def close_ledgers() -> Iterator[None]:
+    """Close the ledgers of callers (`calling.py`), if any test has made one."""
+    yield
+    if calling := sys.modules.get("calling"):
+        calling.close_ledgers()
