@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from steep.core.run_progress import (
     RunProgress,
     TaskProgress,
     read_progress,
-    write_progress,
 )
 
 
@@ -28,18 +27,19 @@ def progress(**changes: Any) -> RunProgress:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     task = TaskProgress("generate", "calls", 3, 10, facts={"endpoints": "2"})
     found = RunProgress(os.getpid(), now, now, "run", "running", "generate", (task,))
-    return replace(found, host=platform.node(), **changes)
+    return replace(found, **{"host": platform.node(), **changes})
+
+
+def write(directory: Path, **more: Any) -> None:
+    content = {"version": 1, **asdict(progress()), **more}
+    (directory / PROGRESS_NAME).write_text(json.dumps(content))
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    write_progress(tmp_path, progress())
-    assert read_progress(tmp_path) == progress()
-    assert [path.name for path in tmp_path.iterdir()] == [PROGRESS_NAME]
-
-
-def test_a_directory_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
-    write_progress(tmp_path / "missing", progress())
-    assert read_progress(tmp_path / "missing") is None
+    assert read_progress(tmp_path) is None
+    write(tmp_path)
+    found = read_progress(tmp_path)
+    assert found is not None and found.tasks == progress().tasks and found.is_running
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,8 @@ def test_a_file_that_is_not_understood_counts_as_none(tmp_path: Path, text: str)
 
 
 def test_keys_of_a_newer_version_are_ignored(tmp_path: Path) -> None:
-    write_progress(tmp_path, progress())
-    path = tmp_path / PROGRESS_NAME
-    path.write_text(json.dumps({**json.loads(path.read_text()), "new": 1}))
-    assert read_progress(tmp_path) == progress()
+    write(tmp_path, new=1)
+    assert read_progress(tmp_path) is not None
 
 
 def test_a_run_counts_as_ended_when_its_process_has_gone() -> None:
@@ -64,6 +62,7 @@ def test_a_run_counts_as_ended_when_its_process_has_gone() -> None:
     assert progress().is_running
     assert not progress(state="done").is_running
     assert not progress(pid=gone.pid).is_running
+    assert not progress(pid=gone.pid, host="").is_running  # as is written without a name
 
 
 def test_a_run_on_another_machine_counts_as_ended_after_silence() -> None:

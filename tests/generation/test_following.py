@@ -36,8 +36,8 @@ def entry(number: int, error: str | None = None) -> Entry:
     asked = call(number)
     if error is None:
         return Entry(asked, completion(asked, cost_usd=0.25, text=f"Text {number}."))
-    nothing = {"usage": Usage(), "cost_usd": None, "finish_reason": "error", "text": ""}
-    return Entry(asked, completion(asked, error=error, **nothing))
+    failed = completion(asked, error=error, cost_usd=None, finish_reason="error", text="")
+    return Entry(asked, replace(failed, usage=Usage()))
 
 
 def added_up(state: LedgerState) -> tuple[Counter[str], Usage, float]:

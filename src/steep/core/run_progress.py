@@ -10,8 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -64,14 +63,14 @@ class RunProgress:
     state: RunState
     stage: str = ""
     tasks: Sequence[TaskProgress] = ()
-    host: str = ""  # the name of the machine, as the process number means nothing on another
+    host: str = ""  # the machine, as a process number means nothing on another; empty: this one
 
     @property
     def is_running(self) -> bool:
         """Whether the process still works, as far as this machine can see."""
         if self.state != "running":
             return False
-        if self.host == platform.node():
+        if self.host in ("", platform.node()):
             return _is_alive(self.pid)
         return self.silent_s < SILENT_S
 
@@ -79,16 +78,6 @@ class RunProgress:
     def silent_s(self) -> float:
         """The seconds since the last update."""
         return (datetime.now(UTC) - _time_of(self.updated)).total_seconds()
-
-
-def write_progress(directory: Path, progress: RunProgress) -> None:
-    """Write the file atomically; a disk that is full or read-only loses it, not the work."""
-    path = directory / PROGRESS_NAME
-    temporary = path.with_name(f".{path.name}.{progress.pid}.tmp")
-    text = json.dumps({"version": VERSION, **asdict(progress)}, ensure_ascii=False)
-    with suppress(OSError):  # not synced: after a crash of the system nothing runs
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
 
 
 def read_progress(directory: Path) -> RunProgress | None:
