@@ -62,9 +62,9 @@ class RunFollower:
         progress = read_progress(self._directory)
         ledger, note = self._look_at_ledger()
         seen = self._last_change(progress)
-        state = _state(progress, seen)
-        finished = self._artifacts.look()
         report_s = _changed(self.report_path)
+        state = _state(progress, seen, report_s)
+        finished = self._artifacts.look()
         stages = stages_of(self._config, progress, finished, report_s, state == "active")
         by_name = {each.name: each for each in stages}
         trained = by_name["train"].state != "open"
@@ -190,10 +190,12 @@ def _texts(ledger: LedgerState) -> tuple[LiveText, ...]:
     )
 
 
-def _state(progress: RunProgress | None, seen_s: float | None) -> LiveState:
+def _state(progress: RunProgress | None, seen_s: float | None, report_s: float | None) -> LiveState:
     if progress is None:
         if seen_s is None:
             return "waiting"
+        if report_s is not None and report_s > seen_s - CLOCK_S:
+            return "done"  # the report is written last
         return "active" if time.time() - seen_s < RECENT_S else "idle"
     if progress.state != "running":
         return progress.state
@@ -205,7 +207,7 @@ def _is_current(report_s: float | None, progress: RunProgress | None, state: Liv
     if report_s is None:
         return False
     if progress is None:
-        return state == "idle"
+        return state == "done"
     started_s = datetime.fromisoformat(progress.started).timestamp()
     return state == "done" and report_s >= started_s - CLOCK_S
 

@@ -11,6 +11,7 @@ from steep.report.html import Html, el, join
 from steep.report.live.moments import moment
 from steep.report.live.run import LiveCalls, LiveRun
 
+SHOWN_BELOW = ("latest",)  # facts of which the page has more
 LEAST_RATE = 0.1  # per second; below, a rate is shown per minute
 HEADLINES = {
     "waiting": "Waiting for a run",
@@ -28,7 +29,7 @@ def headline(run: LiveRun) -> str:
     """Return what the run does, in a few words."""
     words = HEADLINES[run.state]
     if run.state == "done" and run.progress:
-        return f"{words}: steep {run.progress.command}"
+        return f"{words}: {run.command}"
     return f"{words}: {run.stage}" if run.stage else words
 
 
@@ -62,7 +63,7 @@ def now(run: LiveRun) -> Html:
 
 def _sentence(run: LiveRun) -> Html:
     """Return what is going on, in a sentence or two."""
-    command = f"steep {run.progress.command}" if run.progress else "a command"
+    command = run.command or "a command"
     seen = moment(run.seen_at) if run.seen_at else None
     match run.state:
         case "waiting":
@@ -93,11 +94,10 @@ def _sentence(run: LiveRun) -> Html:
 
 
 def _amount(task: TaskProgress) -> str:
-    done = number_text(task.done)
-    of_total = f"{done} {task.unit}" if task.total is None else _of_total(task)
-    phase = f"{task.phase}: " if task.phase else ""
+    amount = f"{number_text(task.done)} {task.unit}" if task.total is None else _of_total(task)
     left = f", about {duration(task.seconds_left)} left" if task.seconds_left is not None else ""
-    return f"{phase}{of_total}{left}."
+    phase = f" Phase: {task.phase}." if task.phase else ""
+    return f"{amount}{left}.{phase}"
 
 
 def _of_total(task: TaskProgress) -> str:
@@ -132,10 +132,9 @@ def _figures(run: LiveRun) -> Iterator[tuple[str, str]]:
         yield "cost of this command", dollars(task.cost_usd)
     if task is not None and task.projected_cost_usd is not None:
         yield "projected, about", dollars(task.projected_cost_usd)
-    if run.calls_per_s is not None and run.is_going and not (task and task.unit == "calls"):
+    if run.is_going and task is None and run.calls_per_s is not None:
         yield f"calls per {_per(run.calls_per_s)}", _rate(run.calls_per_s)
-    if run.tokens_per_s is not None and run.is_going:
-        yield "tokens per second", count(run.tokens_per_s)
+        yield "tokens per second", count(run.tokens_per_s or 0)
     every = [*run.calls, *run.requests]
     if every:
         yield "calls of the project", count(sum(sum(each.counts.values()) for each in every))
@@ -159,10 +158,9 @@ def _cost(calls: Sequence[LiveCalls]) -> str:
 
 
 def _facts_of_task(task: TaskProgress) -> Html | None:
-    if not task.facts:
-        return None
-    pairs = [(name.replace("_", " "), value) for name, value in task.facts.items()]
-    return facts(pairs, "facts")
+    shown = {name: value for name, value in task.facts.items() if name not in SHOWN_BELOW}
+    pairs = [(name.replace("_", " "), value) for name, value in shown.items()]
+    return facts(pairs, "facts") if pairs else None
 
 
 def _last_error(run: LiveRun) -> str | None:

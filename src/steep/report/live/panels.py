@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steep.core.formatting import UNKNOWN, cost_of, dollars, duration, plural, shorten
+from steep.core.formatting import cost_of, dollars, duration, plural, shorten
 from steep.core.run_progress import TaskProgress
-from steep.report.blocks import Block, Cell, Fold, PageSection, Table, facts, table
+from steep.report.blocks import Block, Cell, Column, Fold, PageSection, Table, facts, table
 from steep.report.html import Html, el, join
 from steep.report.live.moments import moment
 from steep.report.live.now import number_text
@@ -16,6 +16,7 @@ from steep.report.render import draw_section, result_sections
 EXCERPT = 420  # characters of a text; all of it is folded below
 MOST_TEXT = 20_000  # characters of a folded text
 MOST_FAILURES = 8
+TEXTS = 4  # that are not folded
 STAGE_STATES = {"done": "done", "running": "running", "stopped": "not finished", "open": "to do"}
 
 
@@ -45,21 +46,21 @@ def _stage(stage: LiveStage) -> Html:
 
 def tasks(run: LiveRun) -> Html | None:
     """Return the tasks of the command, if there are several."""
-    tasks = run.progress.tasks if run.progress else ()
-    if len(tasks) < 2:
+    found = run.progress.tasks if run.progress else ()
+    if len(found) < 2:
         return None
-    found = table(
-        tasks,
-        (
-            ("task", lambda task: task.label),
-            ("done", _done_cell),
-            ("failed", lambda task: int(task.failed)),
-            ("cost", lambda task: UNKNOWN if task.cost_usd is None else dollars(task.cost_usd)),
-            ("state", _task_state),
-        ),
-        texts=(0, 4),
-    )
-    return _section("tasks", "Tasks of this command", None, found)
+    columns: list[Column[TaskProgress]] = [("task", lambda task: task.label), ("done", _done_cell)]
+    if any(task.failed for task in found):
+        columns.append(("failed", lambda task: task.failed))
+    if any(task.cost_usd is not None for task in found):
+        columns.append(("cost", _cost_cell))
+    columns.append(("state", lambda task: _task_state(task, run.is_going)))
+    drawn = table(found, columns, texts=(0, len(columns) - 1))
+    return _section("tasks", "Tasks of this command", None, drawn)
+
+
+def _cost_cell(task: TaskProgress) -> str:
+    return "" if task.cost_usd is None else dollars(task.cost_usd)
 
 
 def _done_cell(task: TaskProgress) -> str:
@@ -67,9 +68,11 @@ def _done_cell(task: TaskProgress) -> str:
     return f"{number_text(task.done)}{of} {task.unit}"
 
 
-def _task_state(task: TaskProgress) -> str:
+def _task_state(task: TaskProgress, is_going: bool) -> str:
     if task.finished:
         return "done"
+    if not is_going:
+        return "not finished"
     left = "" if task.seconds_left is None else f", about {duration(task.seconds_left)} left"
     return (task.phase or "running") + left
 
@@ -79,8 +82,13 @@ def texts(run: LiveRun) -> Html | None:
     if not run.texts:
         return None
     opening = "The latest accepted answers, the newest first. The list waits while you read it."
-    cards = el("div", *map(_card, run.texts), class_="cards")
-    return _section("texts", "Latest texts", opening, cards)
+    first, earlier = run.texts[:TEXTS], run.texts[TEXTS:]
+    fold = Fold(f"{plural(len(earlier), 'earlier text')}", [_cards(earlier)]) if earlier else None
+    return _section("texts", "Latest texts", opening, _cards(first), fold)
+
+
+def _cards(found: Sequence[LiveText]) -> Html:
+    return el("div", *map(_card, found), class_="cards beside")
 
 
 def _card(text: LiveText) -> Html:

@@ -129,16 +129,23 @@ class LiveRun:
 
     @property
     def task(self) -> TaskProgress | None:
-        """The current task of a running process, or its last one."""
-        return self.progress.tasks[-1] if self.progress and self.progress.tasks else None
+        """The innermost task that has not ended, or the last one."""
+        tasks = self.progress.tasks if self.progress else ()
+        unfinished = [each for each in tasks if not each.finished]
+        return [*tasks, *unfinished][-1] if tasks else None
 
     @property
     def stage(self) -> str:
         """What is being done, in a word or two; empty if nothing is known."""
         if self.task is not None:
             return self.task.label
-        running = (each.name for each in self.stages if each.state in ("running", "stopped"))
-        return next(running, self.progress.stage if self.progress else "")
+        running = [each.name for each in self.stages if each.state in ("running", "stopped")]
+        return running[0] if running else self.command if self.is_going else ""
+
+    @property
+    def command(self) -> str:
+        """The last command; empty if it is unknown."""
+        return f"steep {self.progress.command}" if self.progress else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but results, which `scores.json` holds, and all points but the last."""
