@@ -174,4 +174,5 @@ def _report_link(run: LiveRun) -> Html | None:
     link = el("a", "Open the report", href="/report", class_="live-report")
     if run.report_is_current:
         return el("p", link, " of this run: it is ready.", class_="live-ready")
-    return el("p", link, " of an earlier run, written at ", moment(run.report_at), ".")
+    earlier = join([" of an earlier run, written at ", moment(run.report_at), "."])
+    return el("p", link, earlier, class_="live-earlier")
