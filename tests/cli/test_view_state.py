@@ -140,6 +140,19 @@ def test_without_progress_the_files_tell(root: Path, follower: RunFollower) -> N
     assert (run.state, run.report_is_current) == ("done", True)
 
 
+def test_results_are_shown_when_they_are_there(root: Path, follower: RunFollower) -> None:
+    scores = artifact(root, "evaluate-01234567") / "scores.json"
+    (root / RUN).mkdir(parents=True)
+    (root / RUN / "evaluated.json").write_text('{"evaluate": "evaluate-01234567"}')
+    assert follower.look().results is None  # the file is not there
+    scores.write_text('{"likelihood": {"a": 1}}')
+    other = RunFollower(load_config(root / "steep.yaml"), Project(root)).look()
+    assert other.results is None and "another version" in panels(other)["now"]
+    scores.write_text("{}")
+    read = RunFollower(load_config(root / "steep.yaml"), Project(root)).look()
+    assert read.results is not None and read.notes == ()
+
+
 def test_training_is_followed_step_by_step(root: Path, follower: RunFollower) -> None:
     done = artifact(root, "train-00000001", "raw")
     metrics(done, range(1, 4), 3)

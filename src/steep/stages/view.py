@@ -50,7 +50,8 @@ class RunFollower:
         self._log = JsonlTail(self._directory / "log.jsonl", LOG_BYTES)
         self._log_lines: deque[LogLine] = deque(maxlen=LOG_LINES)
         self._rates = _Rates()
-        self._scores: tuple[Path | None, ResultTables | None] = (None, None)
+        self._results_path: Path | None = None
+        self._read_results: tuple[ResultTables | None, str] = (None, "")
 
     @property
     def report_path(self) -> Path:
@@ -69,6 +70,7 @@ class RunFollower:
         by_name = {each.name: each for each in stages}
         trained = by_name["train"].state != "open"
         calls_per_s, tokens_per_s = self._rates.of(ledger)
+        results, why = self._results() if by_name["evaluate"].state == "done" else (None, "")
         return LiveRun(
             name=self._config.name,
             state=state,
@@ -82,12 +84,12 @@ class RunFollower:
             texts=_texts(ledger),
             trainings=self._training.look(finished, progress) if trained else (),
             log=self._look_at_log(),
-            results=self._results() if by_name["evaluate"].state == "done" else None,
+            results=results,
             report_at=None if report_s is None else _iso(report_s),
             report_is_current=_is_current(report_s, progress, state),
             calls_per_s=calls_per_s,
             tokens_per_s=tokens_per_s,
-            note=note,
+            notes=tuple(each for each in (note, why) if each),
         )
 
     def _look_at_ledger(self) -> tuple[LedgerState, str]:
@@ -114,16 +116,25 @@ class RunFollower:
         times = [*map(_changed, paths), self._training.changed_s()]
         return max((each for each in times if each is not None), default=None)
 
-    def _results(self) -> ResultTables | None:
-        """Return the results of the latest evaluation of the run, which are read once."""
-        pointer = self._directory / POINTER_NAME
-        if not pointer.is_file():
-            return None
-        path = self._project.store / str(read_json(pointer)["evaluate"]) / SCORES_NAME
-        if path != self._scores[0]:
-            found = ResultTables.of(read_scores(path)) if path.is_file() else None
-            self._scores = (path, found)
-        return self._scores[1]
+    def _results(self) -> tuple[ResultTables | None, str]:
+        """Return the results of the latest evaluation of the run, or why there are none."""
+        try:
+            name = read_json(self._directory / POINTER_NAME)["evaluate"]
+        except FileNotFoundError:
+            return None, ""
+        path = self._project.store / str(name) / SCORES_NAME
+        if path != self._results_path:
+            self._results_path, self._read_results = path, _read_results(path)
+        return self._read_results
+
+
+def _read_results(path: Path) -> tuple[ResultTables | None, str]:
+    try:
+        return ResultTables.of(read_scores(path)), ""
+    except FileNotFoundError:  # deleted by steep clean
+        return None, ""
+    except UserError as error:
+        return None, str(error)
 
 
 class _Sample(NamedTuple):

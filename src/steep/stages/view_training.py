@@ -15,6 +15,7 @@ from steep.stages.view_artifacts import FinishedArtifact, newest_by_arm
 from steep.training.metrics import METRICS, VALIDATION
 
 TRAINED = ("train", "instruct")
+NEEDED = {"step", "tokens", "loss", "learning_rate", "tokens_per_s", "left_s"}
 MOST_SHOWN = 8  # as many as there are colors
 
 
@@ -96,6 +97,7 @@ class _MetricFiles:
     def look(self) -> tuple[Sequence[TrainingPoint], Sequence[Mapping[str, float]]]:
         """Return all rows so far."""
         rows, follows = self._metrics.look()
+        rows = [row for row in rows if row.keys() >= NEEDED]  # an older Steep wrote fewer fields
         if rows or not follows:
             self._points = (*(self._points if follows else ()), *map(_point, rows))
         self.last_timed = next(

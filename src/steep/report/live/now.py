@@ -56,7 +56,7 @@ def now(run: LiveRun) -> Html:
         bar,
         facts(_figures(run), "tiles") if run.state != "waiting" else None,
         _facts_of_task(task) if task and run.is_going else None,
-        el("p", run.note, class_="alarm") if run.note else None,
+        *(el("p", note, class_="alarm") for note in run.notes),
         _report_link(run),
     )
 

@@ -100,7 +100,7 @@ class LiveRun:
         report_is_current: Whether the report is that of the last command.
         calls_per_s: Calls that have ended, per second over the last minute.
         tokens_per_s: Tokens of their answers.
-        note: Why a part cannot be shown.
+        notes: Why parts cannot be shown.
     """
 
     name: str
@@ -120,7 +120,7 @@ class LiveRun:
     report_is_current: bool = False
     calls_per_s: float | None = None
     tokens_per_s: float | None = None
-    note: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def is_going(self) -> bool:
