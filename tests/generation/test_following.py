@@ -19,7 +19,7 @@ from toy import TINY, completion, first_call, toy_recipe
 
 from steep.core.calls import Call, Usage
 from steep.core.errors import UserError
-from steep.ledger import queries
+from steep.ledger import following, queries
 from steep.ledger.following import LATEST, LedgerFollower, LedgerState
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText, Lost, SubmittedBatch
@@ -202,3 +202,29 @@ def test_a_killed_writer_in_a_folder_that_cannot_be_written(tmp_path: Path) -> N
     assert path.with_name("ledger.db-wal").stat().st_size
     with read_only(tmp_path):
         assert added_up(LedgerFollower(path).look())[0] == {"done": 2}
+
+
+def test_a_look_does_not_read_the_rows_that_were_counted_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    connect = following._connect
+
+    def counting(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_progress_handler(lambda: steps.append(1), 10)  # of SQLite's machine
+        return connection
+
+    monkeypatch.setattr(following, "_connect", counting)
+
+    def steps_of_a_later_look(rows: int) -> int:
+        with Ledger(tmp_path / f"{rows}.db") as writer:
+            writer.record([entry(number) for number in range(rows)])
+            follower = LedgerFollower(writer.path)
+            follower.look()
+            writer.record([entry(rows + number) for number in range(10)])
+            steps.clear()
+            follower.look()
+            return len(steps)
+
+    assert steps_of_a_later_look(2000) <= 1.2 * steps_of_a_later_look(100)

@@ -66,7 +66,7 @@ def view(
 
             webbrowser.open(url)
 
-    asyncio.run(serve(follower, listening, started, _Headlines()))
+    asyncio.run(serve(follower, listening, started, _Stages()))
 
 
 def _has_screen() -> bool:
@@ -75,16 +75,16 @@ def _has_screen() -> bool:
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens)
 
 
-class _Headlines:
+class _Stages:
     """Prints a line when the run has come to another stage or state."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def __call__(self, run: LiveRun) -> None:
-        from steep.report.live.now import headline
+        from steep.report.live.now import announcement
 
-        line = headline(run)
+        line = announcement(run)
         if run.report_is_current:
             line += f"; report: runs/{run.name}/report.html"
         if line != self._last:

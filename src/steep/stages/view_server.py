@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from steep.core.errors import UserError
-from steep.report.live.now import headline, title
+from steep.report.live.now import announcement, title
 from steep.report.live.page import content_policy, live_page, panels
 from steep.report.live.run import LiveRun
 from steep.stages.view import RunFollower
@@ -95,7 +95,7 @@ class View:
         """Draw a look."""
         content = {
             "title": title(run),
-            "headline": headline(run),
+            "announcement": announcement(run),
             "going": run.is_going,
             "report": run.report_is_current,
             "panels": panels(run),

@@ -34,7 +34,8 @@ function replace(panel, markup) {
 }
 
 function keyOf(details) {
-  return details.dataset.key ?? details.querySelector("summary").textContent;
+  const summary = details.querySelector("summary").textContent;
+  return details.dataset.key ?? summary.replace(/\d+/g, ""); // a count in it may change
 }
 
 function show() {
@@ -44,7 +45,7 @@ function show() {
     replace(panel, markup);
   }
   if (document.title !== latest.title) document.title = latest.title;
-  if (announcement.textContent !== latest.headline) announcement.textContent = latest.headline;
+  if (announcement.textContent !== latest.announcement) announcement.textContent = latest.announcement;
 }
 
 function openReport() {

@@ -27,10 +27,19 @@ HEADLINES = {
 
 def headline(run: LiveRun) -> str:
     """Return what the run does, in a few words."""
+    return _headline(run, run.doing)
+
+
+def announcement(run: LiveRun) -> str:
+    """Return the same by stage, not by task: for the terminal, and for who hears the page."""
+    return _headline(run, run.stage_name)
+
+
+def _headline(run: LiveRun, doing: str) -> str:
     words = HEADLINES[run.state]
     if run.state == "done" and run.progress:
         return f"{words}: {run.command}"
-    return f"{words}: {run.stage}" if run.stage else words
+    return f"{words}: {doing}" if doing else words
 
 
 def title(run: LiveRun) -> str:
@@ -80,12 +89,12 @@ def _sentence(run: LiveRun) -> Html:
                 ]
             )
         case "done":
-            return join([f"{command} has finished, at ", seen, "."])
+            return join(["It ended at ", seen, "."])
         case "failed":
-            return join([_last_error(run) or f"{command} ended with an error, at ", seen, "."])
+            return join([_last_error(run) or f"{command} ended with an error at ", seen, "."])
         case "stopped":
             again = "The same command continues where it was."
-            return join([f"{command} was stopped, at ", seen, f". {again}"])
+            return join([f"{command} was stopped at ", seen, f". {again}"])
         case "interrupted":
             ended = f"{command} has ended without a word; it was last seen at "
             return join([ended, seen, ". The same command continues where it was."])

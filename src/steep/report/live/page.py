@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 
 from steep.report.html import Html, el, join
-from steep.report.live.now import headline, now, title
+from steep.report.live.now import announcement, now, title
 from steep.report.live.panels import calls, log, results, stages, tasks, texts
 from steep.report.live.run import LiveRun
 from steep.report.live.training import training
@@ -44,7 +44,7 @@ def live_page(run: LiveRun) -> str:
         title=join([title(run)]).text,
         style=_report_style() + _asset("live.css"),
         script=live_script(),
-        announcement=join([headline(run)]).text,
+        announcement=join([announcement(run)]).text,
         panels=join(drawn, "\n").text,
     )
 

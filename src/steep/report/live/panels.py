@@ -55,8 +55,17 @@ def tasks(run: LiveRun) -> Html | None:
     if any(task.cost_usd is not None for task in found):
         columns.append(("cost", _cost_cell))
     columns.append(("state", lambda task: _task_state(task, run.is_going)))
-    drawn = table(found, columns, texts=(0, len(columns) - 1))
-    return _section("tasks", "Tasks of this command", None, drawn)
+    texts = (0, len(columns) - 1)
+    current = [task for task in found if not task.finished]
+    finished = [task for task in found if task.finished]
+    done = table(finished, columns, texts=texts)
+    return _section(
+        "tasks",
+        "Tasks of this command",
+        None,
+        table(current, columns, texts=texts) if current else None,
+        Fold(plural(len(finished), "finished task"), [done]) if finished else None,
+    )
 
 
 def _cost_cell(task: TaskProgress) -> str:

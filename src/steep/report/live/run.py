@@ -135,10 +135,17 @@ class LiveRun:
         return [*tasks, *unfinished][-1] if tasks else None
 
     @property
-    def stage(self) -> str:
-        """What is being done, in a word or two; empty if nothing is known."""
+    def doing(self) -> str:
+        """The current task, or the stage; empty if nothing is known."""
         if self.task is not None:
             return self.task.label
+        return self.stage_name
+
+    @property
+    def stage_name(self) -> str:
+        """The stage that runs, or at which the last command has ended; empty if it is unknown."""
+        if self.progress is not None and self.progress.stage != self.progress.command:
+            return self.progress.stage
         running = [each.name for each in self.stages if each.state in ("running", "stopped")]
         return running[0] if running else self.command if self.is_going else ""
 
