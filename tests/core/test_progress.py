@@ -21,6 +21,7 @@ from steep.core.progress_text import PanelStyle, panel_lines, plain_line
 from steep.core.progress_views import PlainLines, TerminalPanel
 from steep.core.ranges import Range
 from steep.core.tables import display_width
+from terminal_screen import screen_of
 
 STATE = ProgressState(
     label="generate",
@@ -41,20 +42,20 @@ STATE = ProgressState(
 OUTER = ProgressState("scale", "points", 2, 18, seconds_left=7500.0)
 GOLDEN = {
     120: """\
-scale: 2 of 18 points, 2 h 05 min left
+scale: 2 of 18 points done, 2 h 05 min left
 generate (texts)  ━━━━━━━━━━━━━━━━━━━━━━━━────────────────  62%   4 min 10 s
   1,240 of about 2,000 calls   1 min 03 s left   3 failed   12.1/s   cost $1.20 of about $2.40 ($2.10 to $3.00)
   64 in flight   tokens 123,456 (2,345/s)   cached 80%
   latest The lamp 灯 was The lamp 灯 was The lamp 灯 was The lamp 灯 was The lamp 灯 was The lamp 灯 was The lamp 灯 w…""",  # noqa: E501
     80: """\
-scale: 2 of 18 points, 2 h 05 min left
+scale: 2 of 18 points done, 2 h 05 min left
 generate (texts)  ━━━━━━━━━━━━━━━━━━━━━━━━────────────────  62%   4 min 10 s
   1,240 of about 2,000 calls   1 min 03 s left   3 failed   12.1/s
   cost $1.20 of about $2.40 ($2.10 to $3.00)   64 in flight
   tokens 123,456 (2,345/s)   cached 80%
   latest The lamp 灯 was The lamp 灯 was The lamp 灯 was The lamp 灯 was The l…""",
     60: """\
-scale: 2 of 18 points, 2 h 05 min left
+scale: 2 of 18 points done, 2 h 05 min left
 generate (texts)  ━━━━━━━━━━━━━━─────────  62%   4 min 10 s
   1,240 of about 2,000 calls   1 min 03 s left   3 failed
   12.1/s   cost $1.20 of about $2.40 ($2.10 to $3.00)
@@ -85,7 +86,7 @@ class StillTracker(ProgressTracker):
 
 
 class Terminal(io.StringIO):
-    """A screen of so many columns: interprets what the panel writes."""
+    """A terminal without a size."""
 
     encoding = "utf-8"
 
@@ -97,21 +98,7 @@ class Terminal(io.StringIO):
 
     @property
     def screen(self) -> list[str]:
-        rows, row = [""], 0
-        for piece in self.getvalue().replace("\x1b[K", "").split("\x1b["):
-            if piece[:2].rstrip("AJ").isdigit() and "A" in piece[:3]:
-                number, _, piece = piece.partition("A")
-                row -= int(number)
-            elif piece.startswith("J"):
-                del rows[row:]
-                rows.append("")
-                piece = piece[1:]
-            for n, text in enumerate(piece.split("\n")):
-                row += n > 0
-                rows += [""] * (row + 1 - len(rows))
-                if text := text.removeprefix("\r"):
-                    rows[row] = text
-        return rows
+        return screen_of(self.getvalue())
 
 
 def plain(log: io.StringIO) -> StillTracker:
@@ -149,9 +136,15 @@ def test_a_plain_line_is_complete() -> None:
         "generate: 1,240 of about 2,000 calls  1 min 03 s left  3 failed  12.1/s  "
         "cost $1.20 of about $2.40 ($2.10 to $3.00)  64 in flight  tokens 123,456 (2,345/s)"
     )
-    assert found.endswith("  (scale: 2 of 18 points, 2 h 05 min left)")
-    free = ProgressState("a", "b", cost_usd=0.0, projected_cost_usd=Range.exactly(0.0))
-    assert plain_line([free]) == "a: 0 b", "what is free has no cost"
+    assert found.endswith("  (scale: 2 of 18 points done, 2 h 05 min left)")
+    free = ProgressState("a", "b", 1, cost_usd=0.0, projected_cost_usd=Range.exactly(0.0))
+    assert plain_line([free]) == "a: 1 b", "what is free has no cost"
+
+
+def test_what_counts_nothing_shows_its_time() -> None:
+    loading = ProgressState("loading base", "models", elapsed_s=21.4)
+    assert plain_line([loading]) == "loading base: 21 s so far"
+    assert panel_lines([loading], PanelStyle()) == ["loading base   21 s"]
 
 
 def test_a_rate_is_that_of_the_last_minute() -> None:
@@ -245,7 +238,7 @@ def test_a_panel_is_drawn_in_place_below_other_lines(
             with tracker.above():
                 screen.write(f"log line {done}\n")
         assert screen.screen[:4] == [f"log line {done}" for done in range(4)]
-        assert screen.screen[4] == "scale: 2 of 18 points"
+        assert screen.screen[4] == "scale: 2 of 18 points done"
         assert screen.screen[5].startswith("train  ━━━━")
         assert screen.screen[6:] == ["  3 of 10 steps   1 min 33 s left   4.5/min", ""]
         shown.finish("done")

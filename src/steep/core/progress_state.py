@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from steep.core.ranges import Range
 
 WINDOW_S = 60.0  # the rate is that of the last minute, ...
+LEAST_S = 2.0  # a shorter time says little
 LEAST_SAMPLES = 6  # ... or of so many samples, if they are older
 
 
@@ -112,8 +113,8 @@ class RateWindow:
         self._samples.clear()
 
     def per_s(self, now_s: float) -> float | None:
-        """Return the amount per second; None before it has changed."""
-        if len(self._samples) < 2:
+        """Return the amount per second; None until it has changed, and in the first seconds."""
+        if len(self._samples) < 2 or now_s - self._samples[0].at_s < LEAST_S:
             return None
         first, last = self._samples[0], self._samples[-1]
-        return (last.amount - first.amount) / max(now_s - first.at_s, 1e-9)
+        return (last.amount - first.amount) / (now_s - first.at_s)

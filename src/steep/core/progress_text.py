@@ -11,6 +11,7 @@ from steep.core.progress_state import ProgressState
 from steep.core.tables import display_width, fitted
 
 LEAST_RATE = 0.1  # per second; below, a rate is shown per minute
+MANY = 100  # per second; from here on, a rate is a whole number
 GAP = "   "
 INDENT = "  "
 LEAST_BAR, MOST_BAR = 8, 40  # columns
@@ -47,11 +48,12 @@ def plain_line(tasks: Sequence[ProgressState]) -> str:
     """Return the state of the last task as one line, and how far the tasks are that it is in."""
     *outer, current = tasks
     within = [f"({_outer_line(each)})" for each in outer]
-    return "  ".join([f"{current.label}: {_count(current)}", *_parts(current), *within])
+    found = [*_parts(current)] or [f"{_clock(current.elapsed_s)} so far"]
+    return f"{current.label}: {'  '.join([*found, *within])}"
 
 
 def _outer_line(state: ProgressState) -> str:
-    parts = [f"{state.label}: {_count(state)}"]
+    parts = [f"{state.label}: {_count(state)} done"]
     if state.seconds_left is not None:
         parts.append(f"{duration(state.seconds_left)} left")
     if cost := _cost(state):
@@ -62,7 +64,7 @@ def _outer_line(state: ProgressState) -> str:
 def _title(state: ProgressState, style: PanelStyle) -> str:
     """Return the name, the bar and the share, and the time since the start."""
     phase = f" ({state.phase})" if state.phase else ""
-    share, elapsed = state.share, duration(round(state.elapsed_s))
+    share, elapsed = state.share, _clock(state.elapsed_s)
     percent = "" if share is None else f" {math.floor(100 * share):3d}%"
     room = style.columns - 1
     label = fitted(f"{state.label}{phase}", max(1, room - LEAST_BAR - len(percent) - 2))
@@ -76,6 +78,10 @@ def _title(state: ProgressState, style: PanelStyle) -> str:
     return f"{name}  {bar}{percent}{GAP}{elapsed}".rstrip()
 
 
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
+
+
 def _bar(share: float, columns: int, style: PanelStyle) -> str:
     filled, empty = ("━", "─") if style.unicode else ("#", "-")
     done = math.floor(share * columns)
@@ -86,13 +92,14 @@ def _details(state: ProgressState, style: PanelStyle) -> Iterator[str]:
     """Yield the parts in as many lines as they need."""
     line: list[str] = []
     room = style.columns - 1 - len(INDENT)
-    for part in [_count(state), *_parts(state)]:
+    for part in _parts(state):
         cut = fitted(part, room)
         if line and display_width(GAP.join([*line, cut])) > room:
             yield INDENT + GAP.join(_failed_in_red(each, style) for each in line)
             line = []
         line.append(cut)
-    yield INDENT + GAP.join(_failed_in_red(each, style) for each in line)
+    if line:
+        yield INDENT + GAP.join(_failed_in_red(each, style) for each in line)
 
 
 def _failed_in_red(part: str, style: PanelStyle) -> str:
@@ -113,6 +120,8 @@ def _count(state: ProgressState) -> str:
 
 def _parts(state: ProgressState) -> Iterator[str]:
     """Yield the values, the most important first."""
+    if state.done or state.total is not None:
+        yield _count(state)
     if state.seconds_left is not None:
         yield f"{duration(state.seconds_left)} left"
     if state.failed:
@@ -137,5 +146,7 @@ def _cost(state: ProgressState) -> str:
 
 
 def rate(per_s: float) -> str:
-    """Return a rate: `12.1/s`, or `3.0/min` if it is slow."""
+    """Return a rate: `1,250/s`, `12.1/s`, or `3.0/min` if it is slow."""
+    if per_s >= MANY:
+        return f"{per_s:,.0f}/s"
     return f"{per_s:,.1f}/s" if per_s >= LEAST_RATE else f"{60 * per_s:,.1f}/min"

@@ -74,8 +74,9 @@ class TerminalPanel:
         style = self._style()
         lines = panel_lines(tasks, style) if tasks else []
         if lines or self._lines:
-            text = "".join(f"{line}\x1b[K\n" for line in lines)
-            self._write(f"{self._to_start(style.columns)}{text}\x1b[J")
+            # Lines are not overwritten: a terminal that becomes narrower wraps their rests, too.
+            text = "".join(f"{line}\n" for line in lines)
+            self._write(f"{self._to_start(style.columns)}\x1b[J{text}")
         self._lines = [_uncolored(line) for line in lines]
 
     def clear(self) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from steep.core.formatting import count, dollars, plural, shorten
 from steep.core.progress import Progress
 from steep.core.progress_state import RateWindow
+from steep.core.progress_text import rate
 from steep.core.ranges import Range
 from steep.generation.forecast import Forecast
 from steep.generation.progress import GenerationProgress, Phase, StepKey
@@ -63,6 +64,10 @@ class GenerationDisplay:
         self._decoded = 0  # tokens of models in this process
         self._tokens_per_s = RateWindow()
 
+    def load(self, model: str) -> None:
+        """Show that a model is loaded into this process."""
+        self._progress.update(0, phase=f"loading {model}")
+
     def on_step(self, step: DecodingStep) -> None:
         """Show a step of a model in this process; called from its thread."""
         self._decoded += step.new_tokens
@@ -92,7 +97,7 @@ class GenerationDisplay:
             parts.append(f"cost {dollars(state.new_cost_usd)}")
         elif state.new and state.new_cost_usd is None:
             parts.append("cost unknown")
-        self._progress.finish(", ".join(parts))
+        self._progress.finish(f"in this run, {', '.join(parts)}")
 
     def _begin_phase(self, state: GenerationProgress) -> None:
         if state.phase != "stopping":
@@ -116,7 +121,8 @@ class GenerationDisplay:
 
     def _show(self) -> None:
         state, now_s = self._state, time.monotonic()
-        self._tokens_per_s.add(now_s, self._tokens)
+        if self._tokens:  # a model in this process has read its prompts
+            self._tokens_per_s.add(now_s, self._tokens)
         amount = self._amount()
         self._progress.update(
             amount.done,
@@ -165,9 +171,13 @@ class GenerationDisplay:
         return left.cost_usd + Range.exactly(spent)
 
     def _seconds_left(self, now_s: float) -> float | None:
-        """Return the seconds of all phases while the first one runs; later, calls tell it."""
+        """Return the seconds of all phases by the tokens that are left.
+
+        Without a model in this process, the calls of the last phase tell it better.
+        """
         left, per_s = self._remaining, self._tokens_per_s.per_s(now_s)
-        if self._state.phase != "preparing" or left is None or not per_s:
+        tells_tokens = self._state.phase == "preparing" or self._step.calls
+        if not tells_tokens or left is None or not per_s:
             return None
         return max(0.0, left.tokens.expected - self._unrecorded()) / per_s
 
@@ -182,12 +192,12 @@ class GenerationDisplay:
             facts |= {"answered there": count(state.answered), "completed": count(state.new)}
         if self._tokens:
             per_s = self._tokens_per_s.per_s(now_s)
-            rate = "" if per_s is None else f" ({per_s:,.0f}/s)"
-            facts["tokens"] = f"{self._tokens:,}{rate}"
+            facts["tokens"] = f"{self._tokens:,}" + (f" ({rate(per_s)})" if per_s else "")
         if step.calls:
-            facts["this batch"] = (
-                f"{step.ended:,} of {step.calls:,} texts ended, the others at token "
-                f"{step.tokens:,} of at most {step.most_tokens:,}"
+            facts["this batch"] = f"{step.ended:,} of {step.calls:,} texts ended, " + (
+                f"the others at token {step.tokens:,} of at most {step.most_tokens:,}"
+                if step.tokens
+                else "reading prompts"
             )
         if state.new and state.new_cost_usd is None:
             facts["cost"] = "unknown"

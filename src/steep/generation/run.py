@@ -137,6 +137,8 @@ class _Job:
 
     async def _by_workers(self) -> GenerationReport:
         settings, documents = self.settings, self.view.documents
+        if not base_urls(settings):
+            self.display.load(settings.model)
         opened = clients.make_clients(settings, documents, self.display.on_step, self.root)
         policy = RetryPolicy(
             max_attempts=settings.max_attempts,

@@ -134,10 +134,10 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     check_disk(directory, estimate, settings)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
-    model, fill = open_model(job.model, settings, world)
     opened = trackers(settings.trackers, directory, job.label) if world.is_main else nullcontext()
     shown = _TrainingProgress(job)
     with opened as track, shown.progress:
+        model, fill = open_model(job.model, settings, world)
         module = train(
             model,
             mixture,
