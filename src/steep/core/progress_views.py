@@ -63,11 +63,17 @@ class TerminalPanel:
     def __init__(self, stream: TextIO, above: Above) -> None:
         self._stream = stream
         self._lines: list[str] = []  # on the screen now, without colors
-        self._standard = sys.stdout, sys.stderr
+        self._guards: list[_LinesAbove] = []
         if stream is sys.stderr:
-            sys.stdout, sys.stderr = (
-                _LinesAbove(each, above) if each.isatty() else each for each in self._standard
-            )
+            sys.stderr = self._guarded(sys.stderr, above)
+            sys.stdout = self._guarded(sys.stdout, above)
+
+    def _guarded(self, stream: TextIO, above: Above) -> Any:
+        """Return what prints above the panel; the stream itself if it is no terminal."""
+        if not stream.isatty():
+            return stream
+        self._guards.append(_LinesAbove(stream, above))
+        return self._guards[-1]
 
     def show(self, tasks: Sequence[ProgressState], now_s: float) -> None:
         """Draw the panel over the one before."""
@@ -92,11 +98,12 @@ class TerminalPanel:
 
     def close(self) -> None:
         """Erase the panel, and give the standard streams back."""
-        for own in (sys.stdout, sys.stderr):
-            if isinstance(own, _LinesAbove):
-                own.end()
-        if self._stream is self._standard[1]:
-            sys.stdout, sys.stderr = self._standard
+        for each in self._guards:
+            each.end()
+        if sys.stdout in self._guards:
+            sys.stdout = sys.stdout.stream
+        if sys.stderr in self._guards:
+            sys.stderr = sys.stderr.stream
         self.clear()
 
     def _to_start(self, columns: int) -> str:
@@ -129,27 +136,33 @@ class _LinesAbove:
     """A standard stream whose lines are printed above the panel, each when it is complete."""
 
     def __init__(self, stream: TextIO, above: Above) -> None:
-        self._stream, self._above = stream, above
+        self.stream, self._above = stream, above
         self._begun = ""
+        self._ended = False
 
     def write(self, text: str) -> int:
+        if self._ended:  # somebody has kept this object
+            return self.stream.write(text)
         lines, newline, self._begun = (self._begun + text).rpartition("\n")
         if newline:
             with self._above():
-                self._stream.write(lines + newline)
-                self._stream.flush()
+                self.stream.write(lines + newline)
+                self.stream.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the rest of a line waits for its end."""
+        """Leave the rest of a line until its end."""
+        if self._ended:
+            self.stream.flush()
 
     def end(self) -> None:
-        """Print what waits."""
+        """Print what waits; from now on, write to the stream as it is."""
         if self._begun:
             self.write("\n")
+        self._ended = True
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
 
 class PlainLines:

@@ -101,12 +101,22 @@ class GenerationDisplay:
 
     def _begin_phase(self, state: GenerationProgress) -> None:
         if state.phase != "stopping":
-            self._projection = Projection.of(self._forecast(), state.by_step)
+            self._projection = self._projected(state)
         elif state.in_flight and state.batches is None:
             calls = plural(state.in_flight, "call")
             often = "again" if state.asked_to_stop else "twice"
             text = "generate: stopping; waiting for %s in flight (Ctrl-C %s drops them)"
             log.info(text, calls, often)
+
+    def _projected(self, state: GenerationProgress) -> Projection | None:
+        """Return the projection of a phase; None if an installed recipe cannot be forecast."""
+        try:
+            return Projection.of(self._forecast(), state.by_step)
+        except Exception as error:  # the calls need no forecast, so the run continues
+            self._remaining = None
+            text = "generate: what is left of the plan is not shown, as its forecast failed: %r"
+            log.warning(text, error)
+            return None
 
     @property
     def _tokens(self) -> int:

@@ -17,7 +17,7 @@ from steep.config import Config
 from steep.core.artifacts import Artifact, Project, remove_leftovers
 from steep.core.files import write_json, write_text
 from steep.core.machine import processor_name
-from steep.core.progress import enter_stage, parts
+from steep.core.progress import Progress, enter_stage, parts
 from steep.core.ranks import ranks
 from steep.ledger import requests
 from steep.ledger.ledger import open_ledger
@@ -72,13 +72,15 @@ def run(
         UserError: An error that the user can correct. Finished artifacts are kept.
     """
     if not project.finished_only:
-        _check(config, project, until)
+        with Progress("checking the settings", None, "settings"):  # it imports PyTorch
+            _check(config, project, until)
     enter_stage("documents")
     result = PipelineRun(documents.run(config, project))
     if until == "documents":
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
-        evaluate.check(config, project, result.documents)
+        with Progress("checking the questions", None, "questions"):
+            evaluate.check(config, project, result.documents)
     enter_stage("generate")
     result.generate = generate.run(config, project, result.documents, wait, retry_empty)
     gc.collect()  # an embedded generator is gone before training needs the memory
