@@ -141,6 +141,13 @@ def test_a_plain_line_is_complete() -> None:
     assert plain_line([free]) == "a: 1 b", "what is free has no cost"
 
 
+@pytest.mark.parametrize(
+    ("done", "shown"), [(2, "2"), (2.99, "2.9"), (2.01, "2"), (999.5, "999.5"), (1240.4, "1,240")]
+)
+def test_parts_of_few_units_are_shown(done: float, shown: str) -> None:
+    assert plain_line([ProgressState("a", "calls", done, 2000)]) == f"a: {shown} of 2,000 calls"
+
+
 def test_what_counts_nothing_shows_its_time() -> None:
     loading = ProgressState("loading base", "models", elapsed_s=21.4)
     assert plain_line([loading]) == "loading base: 21 s so far"

@@ -12,6 +12,7 @@ from steep.core.tables import display_width, fitted
 
 LEAST_RATE = 0.1  # per second; below, a rate is shown per minute
 MANY = 100  # per second; from here on, a rate is a whole number
+FEW = 1000  # units
 GAP = "   "
 INDENT = "  "
 LEAST_BAR, MOST_BAR = 8, 40  # columns
@@ -111,11 +112,19 @@ def _painted(text: str, code: str, style: PanelStyle) -> str:
 
 
 def _count(state: ProgressState) -> str:
-    done = f"{math.floor(state.done + 1e-9):,}"
+    done = _units(state.done)
     if state.total is None:
         return f"{done} {state.unit}"
     about = "about " if state.about else ""
     return f"{done} of {about}{round(state.total):,} {state.unit}"
+
+
+def _units(done: float) -> str:
+    """Return a number of units; parts of one are shown while there are few."""
+    whole = math.floor(done + 1e-6)
+    if done - whole < 0.05 or whole >= FEW:
+        return f"{whole:,}"
+    return f"{math.floor(10 * done) / 10:.1f}"
 
 
 def _parts(state: ProgressState) -> Iterator[str]:
