@@ -2,7 +2,7 @@
 # `make check` for developers.
 PYTHON ?= python3
 VENV ?= .venv
-# The CPU build of PyTorch; with a GPU, name the build that suits it: make demo TORCH=torch
+# docs/install.md says which builds of PyTorch there are. To choose another: make demo TORCH=torch
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-for-development

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import find, settings
+from hypothesis.strategies import none
 
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
@@ -23,6 +25,9 @@ settings.load_profile("steep")
 
 
 def pytest_collection_finish() -> None:
+    # Hypothesis warns if it does not find what refers to its random generator, and from Python
+    # 3.14 on frozen objects are not found: this registers it before.
+    find(none(), lambda value: True)
     gc.collect()
     gc.freeze()  # or each collection of a test would visit the objects of all modules
 
@@ -37,3 +42,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger, open for writing."""
     with Ledger(tmp_path / "ledger.db") as ledger:
         yield ledger
+
+
+@pytest.fixture(autouse=True)
+def close_ledgers() -> Iterator[None]:
+    """Close the ledgers of callers (`calling.py`), if any test has made one."""
+    yield
+    if calling := sys.modules.get("calling"):
+        calling.close_ledgers()

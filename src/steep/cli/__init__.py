@@ -31,6 +31,13 @@ def main() -> None:
         end_progress("failed")
         _print_last(f"steep: {error}")
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        from steep.core.extras import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        _print_last(f"steep: {missing}")
+        sys.exit(2)
     except SystemExit as end:
         # typer has caught the KeyboardInterrupt
         end_progress("stopped" if end.code == INTERRUPTED else "failed" if end.code else "done")

@@ -63,7 +63,7 @@ def push_corpus(directory: Path, repository: str, *, public: bool = False) -> Pu
         from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
     except ImportError as error:
         raise UserError(
-            "Uploading needs huggingface_hub.", found=error, hint="pip install 'steep[train]'"
+            "Uploading needs huggingface_hub.", found=error, hint="pip install huggingface_hub"
         ) from error
     # OSError and all errors of the HTTP library, which depends on the version of huggingface_hub.
     failures = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)

@@ -104,10 +104,10 @@ def check(settings: GenerateConfig, root: Path | None = None) -> None:
             found=settings.model,
             hint=f"correct it, or set generate.{where} to transformers or vllm",
         )
-    if settings.engine != "ray":
-        check_libraries()
     if settings.engine in ("ray", "vllm"):
         _check_installed(settings)
+    if settings.engine != "ray":
+        check_libraries()
     _check_model(settings, root)
 
 

@@ -93,7 +93,7 @@ def _wordllama_folder() -> Path:
     if spec is None or not spec.origin:
         raise UserError(
             f"The default embedder needs the package {WORDLLAMA}, which is not installed.",
-            hint=f"pip install {WORDLLAMA}, or search with BM25 only",
+            hint="pip install 'steep[rag]', or search with BM25 only",
         )
     folder = Path(spec.origin).parent
     for name in (WORDLLAMA_WEIGHTS, WORDLLAMA_TOKENIZER):
@@ -102,7 +102,7 @@ def _wordllama_folder() -> Path:
                 f"The installed version of {WORDLLAMA} is not supported: a file is missing.",
                 where=folder,
                 expected=name,
-                hint=f"pip install '{WORDLLAMA}==0.4.0.post1'",
+                hint="pip install 'steep[rag]'",
             )
     return folder
 
