@@ -55,7 +55,7 @@ function overlaps(picture) {
 }
 function measure(frame) {
   const page = frame.contentDocument;
-  const pictures = [...page.querySelectorAll("[role=img]")].filter(shown);
+  const pictures = [...page.querySelectorAll(".chart")].filter(shown);
   return {
     overlaps: pictures.flatMap(overlaps),
     charts: pictures.length,
