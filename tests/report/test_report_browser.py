@@ -115,7 +115,7 @@ def test_the_page_opens_without_a_message(tmp_path: Path) -> None:
 
     assert seen.console == []
     for heading in ("Closed book: likelihood", "Caveats", "Generation", "Training", "Corpus"):
-        assert f"<h2>{heading}</h2>" in seen.dom
+        assert f"<h2>{heading}<" in seen.dom
     assert seen.dom.count("<svg") >= 7
 
 

@@ -70,7 +70,7 @@ def study(metric: MetricStudy) -> StudyResult:
 
 
 def words(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2]).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main ")[2]).split())
 
 
 def test_the_gate_compares_the_largest_size_with_everything_else(metric: MetricStudy) -> None:
