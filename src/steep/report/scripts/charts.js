@@ -38,8 +38,8 @@ function readable(mark, lines, x, y, halfWidth, halfHeight) {
 
 function readables(chart) {
   const origin = chart.getBoundingClientRect();
-  const shown = [...chart.querySelectorAll("[data-tip]")].filter((mark) => mark.getClientRects().length);
-  return shown.flatMap((mark) => {
+  const visible = (mark) => mark.getClientRects().length > 0;
+  return [...chart.querySelectorAll("[data-tip]")].filter(visible).flatMap((mark) => {
     if (mark.dataset.tips !== undefined) return pointsOf(mark, origin);
     const { left, top, width, height } = mark.getBoundingClientRect();
     const [x, y] = [left + width / 2 - origin.left, top + height / 2 - origin.top];
@@ -56,11 +56,15 @@ function distance(each, x, y) {
 
 // ---- the tip ----
 
+let shown = null; // the chart and the mark or point of the tip
+
 function hide() {
+  shown = null;
   tip.hidden = ring.hidden = true;
 }
 
 function show(chart, each) {
+  shown = [chart, each];
   const [name, ...values] = each.lines;
   const heading = document.createElement("strong");
   heading.textContent = name;
@@ -69,9 +73,14 @@ function show(chart, each) {
     row.textContent = line;
     return row;
   }));
-  tip.hidden = ring.hidden = false;
+  place();
+}
+
+function place() {
+  const [chart, each] = shown;
   const origin = chart.getBoundingClientRect();
   const [x, y] = [origin.left + each.x, origin.top + each.y];
+  tip.hidden = ring.hidden = y < 0 || y > innerHeight; // scrolled out of the window, for now
   const { width, height } = tip.getBoundingClientRect();
   const right = document.documentElement.clientWidth - width - MARGIN;
   const top = y - each.halfHeight - height - 12;
@@ -118,9 +127,14 @@ function listen(chart) {
   // A finger leaves when it is lifted: its tip stays until the next touch.
   chart.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hide(); });
   chart.addEventListener("blur", hide);
+  const reach = (index) => {
+    current = index;
+    show(chart, all[current]);
+    all[current].mark.scrollIntoView({ block: "nearest" });
+  };
   chart.addEventListener("focus", () => {
     measure();
-    if (chart.matches(":focus-visible") && all.length) show(chart, all[Math.max(0, current)]);
+    if (chart.matches(":focus-visible") && all.length) reach(Math.max(0, current));
   });
   chart.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hide();
@@ -129,8 +143,7 @@ function listen(chart) {
     measure();
     if (!all.length) return;
     event.preventDefault();
-    current = tip.hidden ? Math.max(0, current) : step(all, current, event.key);
-    show(chart, all[current]);
+    reach(shown ? step(all, current, event.key) : Math.max(0, current));
   });
 }
 
@@ -143,7 +156,7 @@ for (const chart of document.querySelectorAll(".chart")) {
   listen(chart);
 }
 document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".chart")) hide(); });
-addEventListener("scroll", hide, { passive: true, capture: true });
+addEventListener("scroll", () => { if (shown) place(); }, { passive: true, capture: true });
 addEventListener("resize", hide);
 
 // ---- legends ----

@@ -7,7 +7,7 @@ function sort(table, original, column, heading) {
   const cells = new Map(original.map((row) => [row, row.cells[column]]));
   const numeric = original.some((row) => cells.get(row).dataset.value !== undefined);
   const orders = numeric ? ["descending", "ascending", null] : ["ascending", "descending", null];
-  const order = orders[orders.indexOf(heading.getAttribute("aria-sort")) + 1] ?? orders[0];
+  const order = orders[(orders.indexOf(heading.getAttribute("aria-sort")) + 1) % orders.length];
   for (const each of heading.parentElement.cells) each.removeAttribute("aria-sort");
   if (!order) return table.tBodies[0].append(...original);
   heading.setAttribute("aria-sort", order);
