@@ -110,7 +110,7 @@ function step(all, current, key) {
 function listen(chart) {
   let all = [];
   let current = 0;
-  const measure = () => { all = readables(chart); current = Math.min(current, all.length - 1); };
+  const measure = () => { all = readables(chart); current = Math.max(0, Math.min(current, all.length - 1)); };
   const read = (event) => {
     // When the page is scrolled below a pointer at rest, this is no move of the reader.
     if (event.type === "pointermove" && pointer[0] === event.clientX && pointer[1] === event.clientY) return;
@@ -142,7 +142,7 @@ function listen(chart) {
   };
   chart.addEventListener("focus", () => {
     measure();
-    if (chart.matches(":focus-visible") && all.length) reach(Math.max(0, current));
+    if (chart.matches(":focus-visible") && all.length) reach(current);
   });
   chart.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hide();
@@ -151,7 +151,8 @@ function listen(chart) {
     measure();
     if (!all.length) return;
     event.preventDefault();
-    reach(shown ? step(all, current, event.key) : Math.max(0, current));
+    const jumps = event.key === "Home" || event.key === "End";
+    reach(shown || jumps ? step(all, current, event.key) : current);
   });
 }
 
