@@ -23,11 +23,12 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
-from steep.report.sections.corpus import _recipe_table, sample_passages
+from steep.report.sections.corpus import _recipe_table
 from steep.report.sections.diversity import diversity
 from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities, extracted_names
 from steep.report.sections.generation import cost
 from steep.report.sections.new_information import new_information
+from steep.report.sections.samples import sample_passages
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
 
 
@@ -174,13 +175,25 @@ def test_numbers_are_formatted() -> None:
 def test_the_diversity_of_texts_is_shown_by_recipe_and_model() -> None:
     found = Diversity(
         "qa", "gpt", 20, 4000, 12, 2000, 3.456, (0.1, 0.25, 0.5, 1.0), 0.0, 7,
-        (0.5, 0.1234, 0.0, None), 9, 2 / 3, 30, None,
+        (0.5, 0.1234, 0.0, None), 9, 2 / 3, 30, None, 0.25, 1200, 0.9,
     )  # fmt: skip
     part = diversity([found])
     assert part is not None and diversity([]) is None
     within, source = (block for block in part.blocks if isinstance(block, Table))
     assert within.rows == [["qa (gpt)", 4000, 2000, "3.46", "25.0%", "100.0%", "0.0%"]]
-    assert source.rows == [["qa (gpt)", "50.00%", "12.34%", "0.00%", "none", "66.7%", "none"]]
+    assert source.rows == [
+        [
+            "qa (gpt)",
+            "50.00%",
+            "12.34%",
+            "0.00%",
+            "none",
+            "25.0%",
+            "90.0% of 1,200",
+            "66.7%",
+            "none",
+        ]
+    ]
     assert source.caption is not None
     assert "7 documents with 9 entities and 30 pairs" in source.caption
 
