@@ -12,6 +12,7 @@ from steep.core.formatting import duration, points
 from steep.corpus.diversity_result import Diversity
 from steep.report.blocks import Table
 from steep.report.charts import ticks
+from steep.report.entity_counts import count_entities, extracted_names
 from steep.report.html import el, number
 from steep.report.render import draw_section
 from steep.report.results import ResultTables
@@ -25,7 +26,7 @@ from steep.report.run_data import (
 )
 from steep.report.sections.corpus import _recipe_table
 from steep.report.sections.diversity import diversity
-from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities, extracted_names
+from steep.report.sections.entities import LISTED, SHOWN, entities
 from steep.report.sections.generation import cost
 from steep.report.sections.new_information import new_information
 from steep.report.sections.samples import sample_passages

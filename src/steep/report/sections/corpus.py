@@ -19,6 +19,7 @@ from steep.report.blocks import (
     Table,
     absent,
 )
+from steep.report.entity_counts import extracted_names, names_any
 from steep.report.html import Html, el, join
 from steep.report.run_data import (
     CorpusSummary,
@@ -27,7 +28,6 @@ from steep.report.run_data import (
     SamplePassage,
 )
 from steep.report.sections.diversity import diversity
-from steep.report.sections.entities import extracted_names, names_any
 from steep.report.sections.samples import card, passage_cards, rejected_cards
 from steep.report.sections.source_view import plain_text
 
