@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steep.core.files import write_rows
 from steep.core.formatting import duration, points
 from steep.corpus.diversity_result import Diversity
+from steep.corpus.passage import PASSAGES_NAME, Passage
 from steep.report.blocks import Table
 from steep.report.charts import ticks
 from steep.report.drawing import draw_section
@@ -37,7 +39,9 @@ def passage(number: int, document: str, *subset: str) -> SamplePassage:
     return SamplePassage(f"p{number}", document, f"c{number}", number, "entigraph", subset, 50)
 
 
-def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> ReportData:
+def small_run(
+    passages: list[SamplePassage], entities: dict[str, list[str]], corpus: Path = Path()
+) -> ReportData:
     wholes = {"a#1": "a", "a#2": "a", "b": "b"}
     generation = Generation(counts={}, entities=entities)
     return ReportData(
@@ -50,10 +54,19 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         artifacts=[],
         documents=Documents({"a": "A", "b": "B"}, wholes),
         generation=generation,
-        corpus=CorpusSummary(Path(), {}, {}, {}, passages, []),
+        corpus=CorpusSummary(corpus, {}, {}, {}, passages, []),
         arms=[],
         tables=ResultTables(),
     )
+
+
+def write_texts(corpus: Path, passages: list[SamplePassage], text: str = "a text") -> None:
+    rows = (
+        Passage(each.id, text, each.document_id, each.call_id, each.rank, each.recipe,
+                tuple(each.subset), each.words)
+        for each in passages
+    )  # fmt: skip
+    write_rows(corpus / PASSAGES_NAME, list(rows), Passage)
 
 
 def test_entities_are_merged_over_spellings_and_parts() -> None:
@@ -98,11 +111,14 @@ def test_questions_and_prompts_are_no_entities_and_few_parts_have_a_row_each() -
     ]  # fmt: skip
 
 
-def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded() -> None:
+def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded(
+    tmp_path: Path,
+) -> None:
     pairs = [("hub", f"e{number:03}") for number in range(LISTED + 4)]
     passages = [passage(i, "a", *pair) for i, pair in enumerate([*pairs, *pairs[7:8]])]
 
-    text = draw_section(entities(small_run(passages, {"a": ["hub"]})), {}).text
+    write_texts(tmp_path, passages)
+    text = draw_section(entities(small_run(passages, {"a": ["hub"]}, tmp_path)), {}).text
 
     assert "e007 (2), e000 (1), e001 (1), e002 (1)<" in text
     assert f"{LISTED - SHOWN} more entities" in text and "5 entities with fewer passages" in text
