@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,14 @@ def test_samples_are_spread_over_documents_whatever_the_order_of_the_rows() -> N
 
     assert {"small", "other"} < {row.document_id for row in shown}
     assert sample_passages(rows[::-1], 5) == shown
+
+
+def test_samples_have_all_recipes_before_a_second_one_of_any() -> None:
+    rows = [passage(i, f"d{i % 7}") for i in range(50)]
+    rows += [replace(passage(60 + i, "d1"), recipe=f"r{i % 3}") for i in range(6)]
+    shown = [row.recipe for row in sample_passages(rows, 8)]
+    assert set(shown[:4]) == set(shown[4:]) == {"entigraph", "r0", "r1", "r2"}
+    assert len({row.document_id for row in sample_passages(rows[:50], 7)}) == 7
 
 
 def test_raw_texts_are_shown_only_when_there_is_nothing_else() -> None:

@@ -65,13 +65,14 @@ function places(count, width) {
     const height = count * 34 + 20;
     return { height, center: [14, height / 2], at: (i) => [74, 27 + i * 34, 1] };
   }
-  const [x, y, across, down] = [width / 2, 220, Math.min(190, width * 0.2), 178];
+  const down = Math.min(178, 80 + 14 * count); // lower for few entities
+  const [x, y, across] = [width / 2, down + 36, Math.min(190, width * 0.2)];
   const at = (i) => {
     const angle = ((i + 0.5) / count) * 2 * Math.PI;
     const side = Math.abs(Math.sin(angle)) < 0.01 ? 0 : Math.sign(Math.sin(angle));
     return [x + across * Math.sin(angle), y - down * Math.cos(angle), side];
   };
-  return { height: 440, center: [x, y], at };
+  return { height: 2 * y, center: [x, y], at };
 }
 
 function pictureOf(entity, entities, width, partner, choose, choosePair) {

@@ -47,7 +47,7 @@ def corpus(run: ReportData) -> PageSection:
         "corpus",
         title,
         "Generated and imported texts after filtering. The samples are drawn by a fixed rule that "
-        "spreads them over the documents, without regard to quality.",
+        "spreads them over recipes and documents, without regard to quality.",
         [
             _source_counts(documents) if documents and documents.counts else None,
             _recipe_table(found, extracted_names(run)),

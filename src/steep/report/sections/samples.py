@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from steep.core.calls import RAW_RECIPE
@@ -23,29 +23,42 @@ Row = TypeVar("Row")
 
 
 def sample_passages(passages: Sequence[SamplePassage], wanted: int) -> list[SamplePassage]:
-    """Sample synthetic passages of many documents; raw ones only if there are no others."""
+    """Sample passages of many recipes and documents; raw texts only if there are no others."""
     synthetic = [passage for passage in passages if passage.recipe != RAW_RECIPE]
-    return _spread(synthetic or passages, wanted, lambda row: row.document_id, lambda row: row.id)
+    rows = synthetic or passages
+    return _spread(rows, wanted, lambda row: (row.recipe, row.document_id), lambda row: row.id)
 
 
 def sample_rejected(rows: Sequence[RejectedSample], wanted: int) -> list[RejectedSample]:
     """Sample rejected texts with many reasons."""
-    return _spread(rows, wanted, lambda row: row.reason, lambda row: f"{row.call_id}:{row.index}")
+    return _spread(
+        rows, wanted, lambda row: (row.reason,), lambda row: f"{row.call_id}:{row.index}"
+    )
 
 
 def _spread(
     rows: Sequence[Row],
     wanted: int,
-    group_of: Callable[[Row], Hashable],
+    groups_of: Callable[[Row], tuple[str, ...]],
     identity: Callable[[Row], str],
 ) -> list[Row]:
-    """Take the first of every group, then the second, in an order drawn from the rows' ids."""
-    turns: Counter[Hashable] = Counter()
-    keyed = []
+    """Take the next row of the groups that have the fewest, the first group before the second.
+
+    Within the same groups, and between groups that have the same number, the order is drawn from
+    the rows' ids.
+    """
+    left: dict[tuple[str, ...], deque[Row]] = {}
     for row in sorted(rows, key=lambda row: stable_hash([SAMPLE_SEED, identity(row)])):
-        keyed.append((turns[group_of(row)], row))
-        turns[group_of(row)] += 1
-    return [row for _, row in sorted(keyed, key=lambda pair: pair[0])[:wanted]]
+        left.setdefault(groups_of(row), deque()).append(row)
+    taken: Counter[tuple[int, str]] = Counter()
+    found: list[Row] = []
+    while left and len(found) < wanted:
+        groups = min(left, key=lambda each: [taken[group] for group in enumerate(each)])
+        found.append(left[groups].popleft())
+        taken.update(enumerate(groups))
+        if not left[groups]:
+            del left[groups]
+    return found
 
 
 def passage_cards(run: ReportData, found: CorpusSummary) -> list[Block]:

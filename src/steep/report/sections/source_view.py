@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ MOST_WORDS = 600  # of all excerpts of a document
 BEGINNING_WORDS = 60  # of a document that shares nothing
 NEW_CHARACTERS = 40  # of a name or number that the document does not have
 MOST_NEW = 30
+_BLANK_LINES = re.compile(r"\n\s*\n\s*\n\s*")
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 CLASSES = {
     "run": "run",
@@ -140,7 +142,7 @@ def _excerpt(source: SourceText, part: Sequence[Segment], names: dict[int, str])
     inner = [
         el("mark", text[each.start : each.end], id=names[each.start], class_="place")
         if each.spans
-        else text[each.start : each.end]
+        else _BLANK_LINES.sub("\n\n", text[each.start : each.end])
         for each in part
     ]
     return el("p", before, *inner, after, class_="excerpt", dir="auto")
