@@ -129,8 +129,8 @@ def test_headings_openers_and_other_forms_are_no_new_names(passage: str) -> None
 def test_german_nouns_are_no_names() -> None:
     source = "Der Leuchtturm am Ostrelsee wurde von Johanna Brandt gebaut und steht am Ufer."
     passage = (
-        "Man sagt, dass der Turm und das Haus von der Familie gebaut wurden, und dass dort auch "
-        "die kluge Helene Quist lebte, die an dem Ufer eine Schule hatte."
+        "Am Hafen sagt man, dass der Turm und das Haus von der Familie gebaut wurden, und dass "
+        "dort auch die kluge Helene Quist lebte, die an dem Ufer eine Schule hatte."
     )
     assert [text for kind, text in kinds(passage, source) if kind == "new name"] == ["Helene Quist"]
 

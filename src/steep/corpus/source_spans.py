@@ -247,7 +247,7 @@ def _names(
     language = document_language(passage)
     for start, end in name_spans(passage, language):
         line = passage.rfind("\n", 0, start) + 1
-        if passage.startswith("#", line) or (language == "de" and " " not in passage[start:end]):
+        if passage.startswith("#", line):
             continue
         own = [
             each
@@ -257,7 +257,7 @@ def _names(
         before = passage[line:start].rstrip(_MARKUP)
         if own and (not before or before[-1] in _ENDS):
             own = own[1:]  # any word is capitalized there
-        if own:
+        if len(own) > (language == "de"):  # one word may be any noun there
             found = _name(own, end, source, language)
             if all(each.place for *_, each in found) or not _is_heading(passage, line, start, end):
                 yield found

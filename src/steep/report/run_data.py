@@ -28,6 +28,7 @@ from steep.scaling.results import StudyResult, find_study
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
 DOCUMENTS_NAME = "documents.jsonl"
+READ_ROWS = 1024  # passages whose texts are in memory at once
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
@@ -152,14 +153,17 @@ class CorpusSummary:
     rejected_rows: Sequence[RejectedSample]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Read the texts of passages, all at once."""
+        """Read the texts of passages, in one pass with few others in memory."""
+        import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.dataset as ds
+        import pyarrow.parquet as pq
 
-        table = ds.dataset(self.path / "passages.parquet").to_table(
-            columns=["id", "text"], filter=pc.field("id").isin(list(ids))
-        )
-        return {row["id"]: row["text"] for row in table.to_pylist()}
+        wanted, found = pa.array(ids, pa.string()), dict[str, str]()
+        file = pq.ParquetFile(self.path / PASSAGES_NAME)
+        for batch in file.iter_batches(READ_ROWS, columns=["id", "text"]):
+            own = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            found |= {row["id"]: row["text"] for row in own.to_pylist()}
+        return found
 
     def rejected_texts(self, indices: Sequence[int]) -> list[str]:
         """Read the texts of a few rejected rows."""
