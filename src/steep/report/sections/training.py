@@ -59,14 +59,15 @@ def _chart(series: Series, arms: Sequence[Arm]) -> Html:
     loss = [_curve(arm, series[arm.name], "loss", smooth=True) for arm in arms]
     rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
     panels = [
-        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", _loss),
+        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", loss_text),
         Panel("learning rate", 110, rate, rate_text, rate_text, from_zero=True),
     ]
     title = "Training loss and learning rate by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)
 
 
-def _loss(value: float) -> str:
+def loss_text(value: float) -> str:
+    """Return a loss with three decimals."""
     return decimal(value, 3)
 
 
