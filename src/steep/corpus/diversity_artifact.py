@@ -13,7 +13,7 @@ from steep.corpus.passage import PASSAGES_NAME, FullText, stream_rows
 from steep.documents.document import Document
 
 STAGE = "diversity"
-VERSION = 1
+VERSION = 2
 
 
 def make_diversity(
