@@ -10,14 +10,18 @@ What is written is self-contained. Nothing is uploaded unless `--push` asks for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project, print_first
 from steep.core.errors import UserError
 from steep.core.formatting import plural
+
+if TYPE_CHECKING:
+    from steep.core.hub_upload import RepositoryKind
 
 app = typer.Typer(no_args_is_help=True, help="Write the corpus, or the questions, for others.")
 
@@ -89,13 +93,9 @@ def corpus(
     public: PublicOption = False,
 ) -> None:
     """Export the passages as Parquet with a dataset card, also while generation runs."""
-    from steep.corpus.push import check_push, push_corpus
     from steep.stages import export_corpus
 
-    if push is not None:
-        check_push(push)
-    elif public:
-        raise UserError("--public belongs to an upload.", hint="add --push OWNER/NAME")
+    _check_push(push, public)
     opened, project = load_project(config, set)
     target = directory or project.run_directory(opened.name) / "dataset"
     exported = export_corpus.run(opened, project, target, license, with_documents=documents)
@@ -111,8 +111,7 @@ def corpus(
         )
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
     if push is not None:
-        pushed = push_corpus(target, push, public=public)
-        typer.echo(f"uploaded to {pushed.url} ({'private' if pushed.is_private else 'public'})")
+        _upload(target, push, "dataset", export_corpus.UPLOADED, public)
 
 
 @app.command()
@@ -136,6 +135,25 @@ def chats(
         if own.parsed:
             print_first(own.problems)
     typer.echo(f"wrote {plural(sum(own.chats for own in totals.values()), 'chat')} to {path}")
+
+
+def _check_push(push: str | None, public: bool) -> None:
+    """Refuse an upload that cannot succeed, before anything is written."""
+    from steep.core.hub_upload import check_upload
+
+    if push is not None:
+        check_upload(push)
+    elif public:
+        raise UserError("--public belongs to an upload.", hint="add --push OWNER/NAME")
+
+
+def _upload(
+    directory: Path, push: str, kind: RepositoryKind, files: Sequence[str], public: bool
+) -> None:
+    from steep.core.hub_upload import upload
+
+    uploaded = upload(directory, push, kind, files, public=public)
+    typer.echo(f"uploaded to {uploaded.url} ({'private' if uploaded.is_private else 'public'})")
 
 
 def _export_questions(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MARK = "steep-corpus.json"  # in a directory that an export has written
 CARD, DOCUMENTS = "README.md", "documents.jsonl"
+UPLOADED = (CARD, DOCUMENTS, MARK, "data/*")  # by --push
 SETTINGS = (
     "temperature", "top_p", "max_tokens", "reasoning_tokens", "frequency_penalty", "seed",
     "target_tokens",

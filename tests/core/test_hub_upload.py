@@ -1,4 +1,4 @@
-"""Uploading a corpus, against a Hub on loopback."""
+"""Uploading an export, against a Hub on loopback."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from steep.core.errors import UserError
-from steep.corpus.push import push_corpus
+from steep.core.hub_upload import RepositoryKind, upload
 
-REPOSITORY = "me/corpus"
+REPOSITORY = "me/export"
+FILES = ["README.md", "data/*"]
 
 
 class Hub(ThreadingHTTPServer):
@@ -86,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/repos/create"):
             asked = json.loads(body)
             hub.private = asked.get("private", asked.get("visibility") == "private")
-            self.reply(200, {"url": f"{hub.url}/datasets/{REPOSITORY}"})
+            self.reply(200, {"url": f"{hub.url}/{REPOSITORY}"})
         elif "/preupload/" in path:
             files = [
                 {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -121,25 +122,29 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_new_repository_is_private_and_is_updated(hub: Hub, exported: Path) -> None:
-    pushed = push_corpus(exported, REPOSITORY)
+@pytest.mark.parametrize(("kind", "place"), [("dataset", "datasets/"), ("model", "")])
+def test_a_new_repository_is_private_and_is_updated(
+    hub: Hub, exported: Path, kind: RepositoryKind, place: str
+) -> None:
+    pushed = upload(exported, REPOSITORY, kind, FILES)
     assert hub.private is True and pushed.is_private
-    assert pushed.url == f"{hub.url}/datasets/{REPOSITORY}"
+    assert pushed.url == f"{hub.url}/{place}{REPOSITORY}"
+    assert all(f"/api/{kind}s/" in each for each in hub.requests if REPOSITORY in each)
     assert hub.tokens == {"Bearer secret"}
     data = "data/train-00000-of-00001.parquet"
     assert hub.files == {data: b"\x00PAR1", "README.md": (exported / "README.md").read_bytes()}
     (exported / data).rename(exported / "data/train-00000-of-00002.parquet")
     hub.files["their.txt"] = b"stays"
-    push_corpus(exported, REPOSITORY)
+    upload(exported, REPOSITORY, kind, FILES)
     assert sorted(hub.files) == ["README.md", "data/train-00000-of-00002.parquet", "their.txt"]
 
 
 def test_a_public_repository_is_written_only_when_asked_for(hub: Hub, exported: Path) -> None:
     hub.private = False
     with pytest.raises(UserError, match="is public; nothing was uploaded"):
-        push_corpus(exported, REPOSITORY)
+        upload(exported, REPOSITORY, "dataset", FILES)
     assert not hub.files and not any(each.startswith("POST") for each in hub.requests)
-    assert not push_corpus(exported, REPOSITORY, public=True).is_private
+    assert not upload(exported, REPOSITORY, "model", FILES, public=True).is_private
     assert "README.md" in hub.files
 
 
@@ -147,10 +152,10 @@ def test_nothing_is_sent_without_a_token_or_a_name(
     hub: Hub, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="not the name of a repository"):
-        push_corpus(exported, "corpus")
+        upload(exported, "corpus", "dataset", FILES)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UserError, match="no token"):
-        push_corpus(exported, REPOSITORY)
+        upload(exported, REPOSITORY, "dataset", FILES)
     assert not hub.requests
 
 
@@ -158,5 +163,5 @@ def test_a_hub_that_cannot_be_reached(exported: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="upload to the Hugging Face Hub failed") as raised:
-        push_corpus(exported, REPOSITORY)
+        upload(exported, REPOSITORY, "dataset", FILES)
     assert "secret" not in str(raised.value) and "127.0.0.1:9" in str(raised.value)
