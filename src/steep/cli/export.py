@@ -1,6 +1,8 @@
-"""`steep export`: write the corpus for others, and the questions as tasks of other packages.
+"""`steep export`: write the corpus, a model or the questions for others.
 
     steep export corpus DIR               # Parquet with a dataset card, also during generation
+    steep export model DIR --arm A        # a trained model with a model card
+    steep export gguf DIR --arm A         # a trained model for llama.cpp and Ollama
     steep export chats chats.jsonl        # question and answer texts as chats
     steep export lm-eval --out tasks      # the questions for lm-evaluation-harness
     steep export inspect --out tasks      # the questions for inspect-ai
@@ -12,18 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project, print_first
+from steep.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    SetOption,
+    load_project,
+    open_project,
+    print_first,
+)
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 
 if TYPE_CHECKING:
     from steep.core.hub_upload import RepositoryKind
 
-app = typer.Typer(no_args_is_help=True, help="Write the corpus, or the questions, for others.")
+GgufTypeName = Literal["f16", "bf16", "f32", "q8_0"]
+
+app = typer.Typer(no_args_is_help=True, help="Write the corpus, a model or the questions for others.")
 
 OutOption = Annotated[
     Path, typer.Option(help="The output directory: new, or of an earlier export.")
@@ -57,6 +68,35 @@ ChatsArgument = Annotated[
 ]
 RecipeOption = Annotated[
     list[str] | None, typer.Option("--recipe", help="Only texts of this recipe. Repeatable.")
+]
+
+ArmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arm",
+        help="The name of the model, as in scores (an arm, ARM-seed1, ARM-instruct); may be left "
+        "out where only one is trained.",
+    ),
+]
+GgufArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE.gguf|DIR]", help="The file, or its directory; default: runs/<name>."
+    ),
+]
+TypeOption = Annotated[
+    GgufTypeName,
+    typer.Option(
+        "--type", help="The type of the weights; q8_0: half the size of f16, slightly changed."
+    ),
+]
+LlamaCppOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--llama-cpp",
+        help="The directory of llama.cpp, whose converter is used; needed for architectures that "
+        "Steep does not convert itself.",
+    ),
 ]
 
 
@@ -112,6 +152,23 @@ def corpus(
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
     if push is not None:
         _upload(target, push, "dataset", export_corpus.UPLOADED, public)
+
+
+@app.command()
+def gguf(
+    target: GgufArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    arm: ArmOption = None,
+    type: TypeOption = "f16",
+    llama_cpp: LlamaCppOption = None,
+) -> None:
+    """Export a trained model as a GGUF file for llama.cpp, with a Modelfile for Ollama."""
+    from steep.cli.export_lines import print_exported_gguf
+    from steep.stages import export_gguf
+
+    opened, project = open_project(config, set)
+    print_exported_gguf(export_gguf.run(opened, project, target, arm, type, llama_cpp))
 
 
 @app.command()

