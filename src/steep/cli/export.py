@@ -32,9 +32,12 @@ from steep.core.formatting import plural
 if TYPE_CHECKING:
     from steep.core.hub_upload import RepositoryKind
 
+WEIGHTS = "*.safetensors"  # of an earlier upload, which may have had more files
 GgufTypeName = Literal["f16", "bf16", "f32", "q8_0"]
 
-app = typer.Typer(no_args_is_help=True, help="Write the corpus, a model or the questions for others.")
+app = typer.Typer(
+    no_args_is_help=True, help="Write the corpus, a model or the questions for others."
+)
 
 OutOption = Annotated[
     Path, typer.Option(help="The output directory: new, or of an earlier export.")
@@ -77,6 +80,22 @@ ArmOption = Annotated[
         help="The name of the model, as in scores (an arm, ARM-seed1, ARM-instruct); may be left "
         "out where only one is trained.",
     ),
+]
+ModelArgument = Annotated[
+    Path | None,
+    typer.Argument(help="New, or of an earlier export; default: runs/<name>/export-<arm>."),
+]
+ModelLicenseOption = Annotated[
+    str | None,
+    typer.Option("--license", help="The license of the model; default: that of the base model."),
+]
+CorpusLicenseOption = Annotated[
+    str | None,
+    typer.Option("--corpus-license", help="The license of the documents and synthetic texts."),
+]
+TitlesOption = Annotated[
+    bool,
+    typer.Option("--documents", help="List the titles of the documents, which may be private."),
 ]
 GgufArgument = Annotated[
     Path | None,
@@ -152,6 +171,32 @@ def corpus(
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
     if push is not None:
         _upload(target, push, "dataset", export_corpus.UPLOADED, public)
+
+
+@app.command()
+def model(
+    directory: ModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    arm: ArmOption = None,
+    license: ModelLicenseOption = None,
+    corpus_license: CorpusLicenseOption = None,
+    documents: TitlesOption = False,
+    push: PushOption = None,
+    public: PublicOption = False,
+) -> None:
+    """Export a trained model as a Hugging Face directory with a model card."""
+    from steep.cli.export_lines import print_exported_model
+    from steep.stages import export_model
+
+    _check_push(push, public)
+    opened, project = open_project(config, set)
+    exported = export_model.run(
+        opened, project, directory, arm, license, corpus_license, with_documents=documents
+    )
+    print_exported_model(exported)
+    if push is not None:
+        _upload(exported.directory, push, "model", [*exported.files, WEIGHTS], public)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What `steep export` prints after a model: how to serve it, and how to check that it is the same."""
+"""What `steep export` prints after a model: how to serve it, and how to check the served model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from steep.core.formatting import file_size
+from steep.core.formatting import file_size, plural
 from steep.core.tables import wrap_text
 
 if TYPE_CHECKING:
     from steep.stages.export_gguf import ExportedGguf
+    from steep.stages.export_model import ExportedModel
     from steep.stages.trained_models import TrainedModel
+
+
+def print_exported_model(exported: ExportedModel) -> None:
+    """Print the directory, what the card lacks, and the command of vLLM."""
+    for line in _chosen(exported.model):
+        typer.echo(wrap_text(line))
+    files = plural(len(exported.files), "file")
+    typer.echo(f"wrote {exported.directory} ({files}, {file_size(exported.size)})")
+    if not exported.has_scores:
+        typer.echo("README.md has no scores: not all models of the run are trained and evaluated")
+    for what in exported.unknown_licenses:
+        typer.echo(f"README.md says 'unknown' for the license of {what}")
+    typer.echo(wrap_text(exported.kind))
+    _print_command("vLLM", exported.vllm)
+    _print_check(exported.evaluation)
 
 
 def print_exported_gguf(exported: ExportedGguf) -> None:

@@ -54,12 +54,14 @@ class Table:
         rows: The cells of each row.
         caption: The note below the table.
         texts: The indices of the columns of text; all others are numbers.
+        quotes: Whether it quotes documents, texts or questions, which may be private.
     """
 
     headings: Sequence[Heading]
     rows: Sequence[Sequence[Cell]]
     caption: str | None = None
     texts: Container[int] = range(1)
+    quotes: bool = False
 
 
 def table(
@@ -67,10 +69,12 @@ def table(
     columns: Sequence[Column[T]],
     caption: str | None = None,
     texts: Container[int] = range(1),
+    *,
+    quotes: bool = False,
 ) -> Table:
     """Return a table with one row per item; a column is a heading and the cell of an item."""
     rows = [[cell(item) for _, cell in columns] for item in items]
-    return Table([heading for heading, _ in columns], rows, caption, texts)
+    return Table([heading for heading, _ in columns], rows, caption, texts, quotes=quotes)
 
 
 def count_table(

@@ -89,5 +89,5 @@ def run(
         (modelfile, text),
         llama_server_command(file, served),
         ollama_command(modelfile, title),
-        evaluation_settings(title, "http://localhost:8080/v1"),
+        evaluation_settings(title, "http://localhost:8080/v1", methods=["answers"]),
     )

@@ -83,7 +83,9 @@ def _look(config: Config, looking: ReadOnlyProject, found: Finished) -> None:
     made = found.before_shards
     made["documents"] = read = documents.run(config, looking)
     found.reached.append("documents")
-    made["generate"] = texts = generate.run(config, looking, read)
+    texts = generate.run(config, looking, read)
+    if texts is not None:  # None where no calls are planned
+        made["generate"] = texts
     found.reached.append("generate")
     if not looking.ledger_path.is_file():
         return  # a corpus is never without one, and looking at it would make one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,16 @@ def modelfile_text(file: Path, served: ServedModel) -> str:
     return "\n".join(lines) + "\n"
 
 
-def evaluation_settings(name: str, base_url: str) -> str:
-    """Return the section of a configuration that evaluates the served model."""
-    return (
-        "evaluate:\n"
-        "  servers:\n"
-        f"    {name}-served: {{base_url: {base_url}, model: {name}, endpoint: completions}}"
-    )
+def evaluation_settings(name: str, base_url: str, methods: Sequence[str] = ()) -> str:
+    """Return the section of a configuration that evaluates a served model.
+
+    Args:
+        name: Of the served model.
+        base_url: Of the server.
+        methods: Those that the server can be asked with; none: all of them.
+    """
+    lines = ["evaluate:"]
+    if methods:
+        lines.append(f"  methods: [{', '.join(methods)}]")
+    lines += ["  servers:", f"    {name}-served: {{base_url: {base_url}, model: {name}}}"]
+    return "\n".join(lines)
