@@ -26,6 +26,8 @@ from steep.report.results import estimate
 from steep.report.run_data import Arm, ReportData
 
 UNKNOWN_LICENSE = "unknown"
+# Parts about how options are chosen, which say more about the questions than about the model.
+LEFT_OUT = ("Length and place of options", "Calibration", "Letters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +198,14 @@ def _results(card: ModelCard) -> Iterator[str]:
     if not sections:
         yield from ("", "The model was not evaluated.")
         return
-    models = [card.model, "base"] if card.model != "base" else ["base"]
     yield ""
     yield (
-        f"`{models[0]}` is this model, `base` the model that training started from; the others "
+        f"`{card.model}` is this model, `base` the model that training started from; the others "
         "were trained in the same run. Intervals are 95%."
     )
     for section in sections:
         yield ""
-        yield from section_lines(section, level=3)
+        yield from section_lines(section, level=3, left_out=LEFT_OUT)
     if missing := _not_measured(card.run):
         yield from ("", f"Not measured: {listing(missing)}.")
 
@@ -238,7 +239,8 @@ def _training_data(card: ModelCard) -> Iterator[str]:
     if arm is not None:
         yield (
             f"- Texts for training: {_number(arm.passages)} with {_number(arm.passage_tokens)} "
-            "tokens; the rest of the table below was held out, rejected or not drawn."
+            "tokens. Others in the table below are held out to measure the loss, or left out by "
+            "the shares of the recipes."
         )
         yield (
             f"- Training tokens: {_number(arm.tokens)}, of which {_number(arm.replayed_tokens)} "
@@ -262,10 +264,12 @@ def _recipe_table(card: ModelCard) -> Table:
         words[each.recipe] += each.words
     writers = _writers(card)
     rows = [
-        (recipe, passages[recipe], words[recipe], listing(list(writers.get(recipe, ()))) or "-")
+        (recipe, passages[recipe], words[recipe], ", ".join(writers.get(recipe, ())) or "-")
         for recipe in card.run.reads(card.trained)
     ]
-    caption = "Texts of the recipes that this model reads; `documents` are the documents as such."
+    caption = (
+        "Texts of the recipes that this model reads; documents are the source documents themselves."
+    )
     return Table(("recipe", "texts", "words", "written by"), rows, caption, texts={0, 3})
 
 
@@ -283,7 +287,7 @@ def _training(card: ModelCard) -> Iterator[str]:
     yield f"- Time: {duration(facts.wall_s)}, with Steep {facts.steep}."
     yield from ("", "| setting | value |", "|---|---|")
     for name, value in facts.settings.items():
-        yield f"| {escaped(name)} | {escaped(str(value))} |"
+        yield f"| `{name}` | {escaped(str(value))} |"
 
 
 def _limits(card: ModelCard) -> Iterator[str]:

@@ -192,7 +192,7 @@ def _card(
             languages=languages_of(documents_stage.peek(config, project)),
             titles=titles,
             kind=describe_kind(model, served),
-            facts=_facts(model),
+            facts=_facts(model, base),
             vllm=vllm_command("PATH_OR_NAME", served),
             chat=model.tuned is not None,
         )
@@ -213,7 +213,7 @@ def describe_kind(model: TrainedModel, served: ServedModel) -> str:
     return "It continues text and is no chat model: give it the beginning of a text."
 
 
-def _facts(model: TrainedModel) -> TrainingFacts:
+def _facts(model: TrainedModel, base: BaseModel) -> TrainingFacts:
     from steep.report.model_card import TrainingFacts
     from steep.training.loading import load_model_config
     from steep.training.metrics import read_starts
@@ -223,7 +223,7 @@ def _facts(model: TrainedModel) -> TrainingFacts:
     devices = list(dict.fromkeys(_devices(each) for each in starts))
     tuned = model.tuned
     return TrainingFacts(
-        settings=_settings(model.trained) | (_settings(tuned) if tuned else {}),
+        settings=_settings(model.trained, base) | (_settings(tuned, base) if tuned else {}),
         hardware=", then ".join(devices) or "unknown",
         precision=str(starts[-1]["compute"]) if starts else "unknown",
         parameters=shape_of(empty_model(load_model_config(model.directory))).parameter_count,
@@ -239,11 +239,14 @@ def _devices(start: dict[str, Any]) -> str:
     return f"{plural(ranks, 'rank')} on {start['device']}" if ranks > 1 else str(start["device"])
 
 
-def _settings(artifact: Artifact) -> dict[str, Any]:
-    """Return the settings that decide the weights, without local paths."""
-    fields = artifact.manifest["identity"]["fields"]
-    return {
-        name: Path(value).name if name.endswith((".model", ".add_task_vector")) and value else value
-        for name, value in fields.items()
-        if name != "arm"
-    }
+def _settings(artifact: Artifact, base: BaseModel) -> dict[str, Any]:
+    """Return the settings that decide the weights, without local paths and unused ones."""
+    fields = dict(artifact.manifest["identity"]["fields"])
+    del fields["arm"]
+    if fields.get("train.epochs") is not None:
+        del fields["train.tokens"]
+    if "train.model" in fields:
+        fields["train.model"] = base.name
+    if vector := fields.get("train.add_task_vector"):
+        fields["train.add_task_vector"] = Path(vector).name
+    return {name: value for name, value in fields.items() if value is not None}
