@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,20 @@ from gguf_models import LLAMA_3, MODELS, ROWS, TOKENIZERS, write_model
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from steep.core.errors import UserError
+from steep.llm.model_names import GGUF_PACKAGE, _gguf_file, embedded_directory
 from steep.testing.tiny_corpus import DOCUMENTS
 from steep.training.gguf.architecture import architecture_of, context_tokens, rope_divisors
 from steep.training.gguf.llama_cpp import SCRIPT, convert, find_converter
 from steep.training.gguf.tokenizer import vocabulary_of
-from steep.training.gguf.write import FILE_TYPES, GgufMetadata, GgufType, write_gguf
+from steep.training.gguf.write import (
+    FILE_TYPES,
+    GgufMetadata,
+    GgufType,
+    plan_tensors,
+    tensor_data,
+    write_gguf,
+)
+from steep.training.loading import SafetensorsFiles, load_model_config, load_tokenizer
 
 NAMES = {  # of parts of a layer, in transformers and in llama.cpp
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
@@ -222,6 +232,33 @@ def test_llama_cpp_computes_and_splits_as_transformers(served: tuple[str, Path, 
     assert found.positions >= 8, found
     assert found.same >= found.positions - 1 and found.largest < 0.1, found
     assert other_tokens(address, tokenizer, TEXTS) == []
+
+
+@pytest.mark.model
+@pytest.mark.skipif(
+    importlib.util.find_spec(GGUF_PACKAGE) is None, reason="the embedded model is not installed"
+)
+def test_the_embedded_model_is_converted_as_llama_cpp_has_converted_it() -> None:
+    """The package has a file that llama.cpp's own converter made; Steep's model comes from it."""
+    theirs = gguf.GGUFReader(_gguf_file())
+    tensors = {each.name: each for each in theirs.tensors}
+    directory = embedded_directory()
+    config = load_model_config(directory)
+    architecture = architecture_of(config)
+    with ExitStack() as stack:
+        files = SafetensorsFiles(directory, stack)
+        plan = plan_tensors(files, config, architecture, "f32")
+        assert {each.name for each in plan} == tensors.keys()
+        for each in plan:
+            if each.name.startswith(("blk.0.", "output_norm")):
+                found = tensors[each.name]
+                values = gguf.quants.dequantize(found.data, found.tensor_type)
+                assert np.array_equal(tensor_data(files, each, config, architecture), values)
+    vocabulary = vocabulary_of(load_tokenizer(directory), config.vocab_size)
+    for name in ("tokens", "token_type", "merges"):
+        ours = {"token_type": "types"}.get(name, name)
+        contents = theirs.fields[f"tokenizer.ggml.{name}"].contents()
+        assert contents == getattr(vocabulary, ours), name
 
 
 # ---- llama.cpp's converter -----------------------------------------------------------------------

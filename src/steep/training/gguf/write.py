@@ -182,12 +182,23 @@ def _write_tensors(
     if divisors is not None:
         writer.write_tensor_data(divisors)
     for each in plan:
-        weight = files.tensor(each.key)
-        if architecture.rotates_neighbors and (found := _QUERY_OR_KEY.search(each.key)):
-            is_query = found[1] == "q"
-            heads = config.num_attention_heads if is_query else config.num_key_value_heads
-            weight = with_neighbors(weight, heads)
-        writer.write_tensor_data(converted(weight, each))
+        writer.write_tensor_data(tensor_data(files, each, config, architecture))
+
+
+def tensor_data(
+    files: SafetensorsFiles, planned: PlannedTensor, config: Any, architecture: Architecture
+) -> Any:
+    """Read a tensor of the model, and return it as an array for the file.
+
+    Raises:
+        UserError: A weight is too large for float16.
+    """
+    weight = files.tensor(planned.key)
+    if architecture.rotates_neighbors and (found := _QUERY_OR_KEY.search(planned.key)):
+        is_query = found[1] == "q"
+        heads = config.num_attention_heads if is_query else config.num_key_value_heads
+        weight = with_neighbors(weight, heads)
+    return _converted(weight, planned)
 
 
 def _add_info(writer: Any, each: PlannedTensor) -> None:
@@ -202,12 +213,7 @@ def _add_info(writer: Any, each: PlannedTensor) -> None:
     writer.add_tensor_info(each.name, shape, kind, each.nbytes, raw_dtype=raw)
 
 
-def converted(weight: Any, planned: PlannedTensor) -> Any:
-    """Return the data of a tensor as an array.
-
-    Raises:
-        UserError: A weight is too large for float16.
-    """
+def _converted(weight: Any, planned: PlannedTensor) -> Any:
     import gguf
     import torch
 
