@@ -51,9 +51,11 @@ $(DEV): $(STAMP)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,documents]'
 	touch $(DEV)
 
-# What only the tests need: a cluster of two nodes is started for them on this machine.
+# What only the tests need: a cluster of two nodes is started for them on this machine, and the server
+# of llama.cpp reads exported models.
 $(TESTS): $(DEV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect,sources]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --no-deps xllamacpp
 	touch $(TESTS)
 
 clean:

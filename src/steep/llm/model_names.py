@@ -22,6 +22,8 @@ from steep.core.files import atomic_directory, read_json, write_json
 from steep.llm.embedded_weights import download_weights, installed_weights
 
 EMBEDDED = "embedded"
+EMBEDDED_HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_LICENSE = "apache-2.0"
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
 LIBRARIES = ("torch", "transformers", "safetensors")
 DIRECTORY = "SmolLM2-135M-Instruct-fp32"

@@ -65,6 +65,7 @@ class Table:
         caption: The note below the table.
         texts: The indices of the columns of text; all others are numbers.
         one_kind: Whether all rows are things of one kind, so that their order may be changed.
+        quotes: Whether it quotes documents, texts or questions, which may be private.
     """
 
     headings: Sequence[Heading]
@@ -72,6 +73,7 @@ class Table:
     caption: str | None = None
     texts: Container[int] = range(1)
     one_kind: bool = True
+    quotes: bool = False
 
     @property
     def can_be_sorted(self) -> bool:
@@ -84,10 +86,12 @@ def table(
     columns: Sequence[Column[T]],
     caption: str | None = None,
     texts: Container[int] = range(1),
+    *,
+    quotes: bool = False,
 ) -> Table:
     """Return a table with one row per item; a column is a heading and the cell of an item."""
     rows = [[cell(item) for _, cell in columns] for item in items]
-    return Table([heading for heading, _ in columns], rows, caption, texts)
+    return Table([heading for heading, _ in columns], rows, caption, texts, quotes=quotes)
 
 
 def count_table(
