@@ -20,7 +20,8 @@ from gguf_models import LLAMA_3, MODELS, ROWS, TOKENIZERS, write_model
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from steep.core.errors import UserError
-from steep.llm.model_names import GGUF_PACKAGE, _gguf_file, embedded_directory
+from steep.llm.embedded_weights import installed_weights
+from steep.llm.model_names import embedded_directory
 from steep.testing.tiny_corpus import DOCUMENTS
 from steep.training.gguf.architecture import architecture_of, context_tokens, rope_divisors
 from steep.training.gguf.llama_cpp import SCRIPT, convert, find_converter
@@ -235,12 +236,10 @@ def test_llama_cpp_computes_and_splits_as_transformers(served: tuple[str, Path, 
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    importlib.util.find_spec(GGUF_PACKAGE) is None, reason="the embedded model is not installed"
-)
+@pytest.mark.skipif(installed_weights() is None, reason="the embedded model is not installed")
 def test_the_embedded_model_is_converted_as_llama_cpp_has_converted_it() -> None:
     """The package has a file that llama.cpp's own converter made; Steep's model comes from it."""
-    theirs = gguf.GGUFReader(_gguf_file())
+    theirs = gguf.GGUFReader(installed_weights())
     tensors = {each.name: each for each in theirs.tensors}
     directory = embedded_directory()
     config = load_model_config(directory)
