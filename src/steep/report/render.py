@@ -64,10 +64,8 @@ RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     summaries,
     forgetting,
     other_methods,
-    faithfulness,
-    contamination,
 )
-OTHERS = (caveats, generation, entities, training, corpus, provenance)
+EVIDENCE: Sequence[Callable[[ResultTables], PageSection | None]] = (faithfulness, contamination)
 
 
 def render_report(project_root: Path, run_directory: Path) -> Path:
@@ -83,12 +81,23 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: ReportData) -> str:
     """Return the page of a run."""
-    found = [
-        *(result_sections(run.tables) or [_nothing(run)]),
-        *([written_questions(run.written, run.generator)] if run.written else []),
-        *([scaling(run.study)] if run.study else []),
-        *(each(run) for each in OTHERS),
+    sections: list[PageSection | None] = [
+        *(_sections(RESULTS, run.tables) or [_nothing(run)]),
+        scaling(run.study) if run.study else None,
+        comparison(run.compared) if run.compared else None,
+        caveats(run),
+        # What it cost.
+        generation(run),
+        # Evidence: questions and texts.
+        written_questions(run.written, run.generator) if run.written else None,
+        *_sections(EVIDENCE, run.tables),
+        corpus(run),
+        entities(run),
+        # How it was done.
+        training(run),
+        provenance(run),
     ]
+    found = [each for each in sections if each]
     return _page(page_title(run), header(run), found, run.series)
 
 
@@ -123,7 +132,13 @@ def _page(title: str, header: Html, found: Sequence[PageSection], series: Series
 
 def result_sections(tables: ResultTables) -> list[PageSection]:
     """Return the sections of what was measured."""
-    return [found for each in RESULTS if (found := each(tables))]
+    return _sections((*RESULTS, *EVIDENCE), tables)
+
+
+def _sections(
+    builders: Sequence[Callable[[ResultTables], PageSection | None]], tables: ResultTables
+) -> list[PageSection]:
+    return [found for each in builders if (found := each(tables))]
 
 
 def _nothing(run: ReportData) -> PageSection:

@@ -22,6 +22,7 @@ from steep.evaluation.study_results import read_scores
 from steep.evaluation.writing.results import QUESTIONS_NAME, WritingResult, read_result
 from steep.evaluation.writing.results import RESULT_NAME as WRITTEN_NAME
 from steep.report.results import ResultTables
+from steep.scaling.comparison_results import ComparisonResult, find_compared
 from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
@@ -203,6 +204,7 @@ class ReportData:
     requests: Sequence[OtherRequests] = ()
     diversity: Sequence[Diversity] = ()
     study: StudyResult | None = None
+    compared: ComparisonResult | None = None  # recipes, by steep compare
     written: WritingResult | None = None  # of the questions, if steep questions wrote them
 
     def setting(self, section: str, key: str) -> Any:
@@ -232,7 +234,9 @@ class ReportData:
             for each in (self.study.metrics if self.study else ())
             for curve in each.curves
         )
-        names = [BASE, *self.tables.models(), *(arm.name for arm in self.arms), *studied]
+        compared = [each.recipe for each in self.compared.texts] if self.compared else []
+        arms = [arm.name for arm in self.arms]
+        names = [BASE, *self.tables.models(), *arms, *studied, *compared]
         return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
     @property
@@ -279,6 +283,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
         diversity=read_diversity(only["diversity"].path) if "diversity" in only else (),
         study=find_study(Project(project_root).store, run_directory),
+        compared=find_compared(Project(project_root).store, run_directory),
         written=find_written(Project(project_root), config) if scores else None,
     )
 

@@ -19,17 +19,18 @@ from steep.report.charts import (
     ticks,
 )
 from steep.report.html import Html, el, number
-from steep.scaling.results import RETRIEVAL, ArmCurve, Bounded, MetricStudy
+from steep.scaling.results import RETRIEVAL, ArmCurve, Bounded, MetricStudy, TheoryFit
 
 HEIGHT = 320  # pixels
 MARGIN = 0.06  # of the range, on both sides
 DOT = 2.2  # radius of a single model, in pixels
+THEORY_DASH = "1 5"
 ROUND = (1, 2, 5)  # ticks are these times a power of ten
 MOST_TICKS = 7
 
 
 def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
-    """Return the points, fits and bands of each arm; the base and retrieval are lines."""
+    """Return the points, fits, bands and theory of each arm; base and retrieval are lines."""
     across, up = _scales(found)
     parts: list[Html] = [line(0, "100%", "100%", "100%", "axis")]
     for value in ticks(up.high, up.low):
@@ -44,6 +45,8 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
     lines = [
         each for curve in found.curves for each in _fitted(curve, numbers[curve.arm], across, up)
     ]
+    theories = [(curve, curve.theory) for curve in found.curves if curve.theory]
+    lines += [_theory(fit, numbers[curve.arm], across, up) for curve, fit in theories]
     stretched = el(
         "svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none", class_="whole"
     )
@@ -54,6 +57,8 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
         el("span", svg(marker(numbers[curve.arm], "17", 6), class_="dash"), curve.arm, class_="key")
         for curve in found.curves
     ]
+    if theories:
+        keys.append(_theory_key(numbers[theories[0][0].arm]))
     return chart(
         f"{found.metric} by tokens of text, for each arm",
         "curves",
@@ -72,6 +77,7 @@ def _scales(found: MetricStudy) -> tuple[Scale, Scale]:
         for size in curve.sizes:
             values += [size.accuracy.low, size.accuracy.high, *size.by_seed.values()]
         values += [end for point in curve.fit.band for end in (point.new_low, point.new_high)]
+        values += [value for _, value in curve.theory.curve] if curve.theory else []
     margin = MARGIN * (max(values) - min(values)) or 0.05
     return (
         Scale(min(sizes) - room, max(sizes) + room, 1000),
@@ -106,6 +112,21 @@ def _fitted(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator
         class_=f"curve {color}",
         stroke_dasharray=DASHES[number_ % len(DASHES)],
     )
+
+
+def _theory(fit: TheoryFit, number_: int, across: Scale, up: Scale) -> Html:
+    """Return the curve of the theory."""
+    places = [(across.units(math.log10(x)), up.units(y)) for x, y in fit.curve]
+    return el("polyline", points=_path(places), **_theory_stroke(number_))
+
+
+def _theory_key(number_: int) -> Html:
+    stroke = el("line", x2=34, y1=6, y2=6, **_theory_stroke(number_))
+    return el("span", svg(stroke, class_="dash"), "theory", class_="key theory")
+
+
+def _theory_stroke(number_: int) -> dict[str, str]:
+    return {"class_": f"curve theory {series_class(number_)}", "stroke_dasharray": THEORY_DASH}
 
 
 def _path(points: list[tuple[float, float]]) -> str:

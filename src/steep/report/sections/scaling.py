@@ -38,7 +38,9 @@ from steep.report.blocks import (
     share_cell,
     table,
 )
+from steep.report.cost_per_point import CAPTION, dollars_per_point, time_per_point
 from steep.report.scaling_chart import scaling_chart
+from steep.report.sections.theory import theory_part
 from steep.scaling.results import (
     RETRIEVAL,
     ArmCurve,
@@ -98,10 +100,13 @@ def _metric(found: MetricStudy, study: StudyResult) -> Part:
         "the models of a size, and small dots single models. Lines are fits; dark areas are 95% "
         "bands of the mean of many models, light areas those of a single new model."
     )
+    if any(curve.theory for curve in found.curves):
+        caption += " Dotted lines are the paper's theory."
     blocks: list[Block] = [
         Figure(caption, lambda series: scaling_chart(found, series)),
         _scores(found),
         *_fits(found),
+        theory_part(found),
         _targets(found),
         _gate(found, study),
     ]
@@ -250,15 +255,29 @@ def _gate(found: MetricStudy, study: StudyResult) -> Table | None:
     for name, shown in SPENT.items():
         rows.append([name, *(shown(prices[each.arm]) for each in found.gains)])
     for name in over:
-        rows.append([f"gained over {name}, points", *(_gained(each, name) for each in found.gains)])
-        errors = (_gain_errors(each, name) for each in found.gains)
-        rows.append(["standard errors of questions, training", *errors])
+        gained = [_gain(each, name) for each in found.gains]
+        own = [prices[each.arm] for each in found.gains]
+        pairs = list(zip(own, gained, strict=True))
+        errors = (errors_cell(each.errors) if each else NOT_MEASURED for each in gained)
+        rows += [
+            [
+                f"gained over {name}, points",
+                *(points_cell(each) if each else NOT_MEASURED for each in gained),
+            ],
+            ["standard errors of questions, training", *errors],
+            ["dollars per point", *(dollars_per_point(_total_usd(p), gain) for p, gain in pairs)],
+            [
+                "training time per point",
+                *(time_per_point(price.training_hours, gain) for price, gain in pairs),
+            ],
+        ]
     if RETRIEVAL not in over:
         rows.append([f"gained over {RETRIEVAL}, points", *[NOT_MEASURED] * len(found.gains)])
     rows.append(["better than retrieval?", *(_verdict(each) for each in found.gains)])
     caption = (
         "The largest size of each arm, as the mean of its models, against the base, the base with "
-        "retrieved texts, and arms with equal training tokens. " + _reading(found, study)
+        "retrieved texts, and arms with equal training tokens. Dollars are those of texts, and of "
+        f"GPUs where they have a price. {CAPTION} " + _reading(found, study)
     )
     return Table(["", *(each.arm for each in found.gains)], rows, caption)
 
@@ -274,14 +293,15 @@ def _reading(found: MetricStudy, study: StudyResult) -> str:
     return " ".join(said)
 
 
-def _gained(arm: ArmGains, over: str) -> Cell:
-    found = next((gain.points for gain in arm.gains if gain.over == over), None)
-    return NOT_MEASURED if found is None else points_cell(found)
+def _gain(arm: ArmGains, over: str) -> Bounded | None:
+    return next((gain.points for gain in arm.gains if gain.over == over), None)
 
 
-def _gain_errors(arm: ArmGains, over: str) -> str:
-    found = next((gain.points for gain in arm.gains if gain.over == over), None)
-    return NOT_MEASURED if found is None else errors_cell(found.errors)
+def _total_usd(price: Price) -> float | None:
+    """Return the dollars of texts, and of training where it has a price; None is unknown."""
+    if price.generation_usd is None:
+        return None
+    return price.generation_usd + (price.training_usd or 0.0)
 
 
 def _verdict(arm: ArmGains) -> str:
