@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import gc
 import logging
 import os
-import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import yaml
+from typing import Literal, get_args
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project, remove_leftovers
 from steep.core.files import write_json, write_text
-from steep.core.machine import processor_name
 from steep.core.ranks import ranks
-from steep.ledger import requests
-from steep.ledger.ledger import open_ledger
 from steep.stages import corpus, diversity, documents, evaluate, generate, instruct, tokenize, train
 
 log = logging.getLogger("steep")
@@ -136,11 +129,12 @@ def _check(config: Config, project: Project, until: StageName) -> None:
 
 def _report(config: Config, project: Project, result: PipelineRun) -> Path:
     from steep.report.render import render_report
+    from steep.stages.run_record import resolved, run_record
 
     directory = project.run_directory(config.name)
     remove_leftovers(directory)
-    write_text(directory / "config.yaml", _resolved(config))
-    write_json(directory / "run.json", _run_record(config, project, result))
+    write_text(directory / "config.yaml", resolved(config))
+    write_json(directory / "run.json", run_record(config, project, result))
     for arm, artifact in result.trained.items():
         _link(directory / f"model-{arm}", artifact.path / "model")
     return render_report(project.root, directory)
@@ -167,41 +161,3 @@ def _link(link: Path, target: Path) -> None:
     except OSError as error:  # a disk without links, or a copied project with a folder in its place
         log.warning("report: no link to %s: %s", target, error.strerror)
         temporary.unlink(missing_ok=True)
-
-
-def _resolved(config: Config) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[str, Any]:
-    """Return what the report reads: the artifacts of this run, the machine, and wall times."""
-    used: dict[str, Any] = {}
-    wall_s: dict[str, float] = {}
-    for name in (*STAGES[:-1], "diversity"):
-        value = getattr(result, name)
-        if isinstance(value, dict):
-            used[name] = {arm: _relative(project, each) for arm, each in value.items()}
-            for arm, each in value.items():
-                wall_s[f"{name} {arm}"] = each.manifest["wall_s"]
-        elif value is not None:
-            used[name] = _relative(project, value)
-            wall_s[name] = value.manifest["wall_s"]
-    return {
-        "name": config.name,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "artifacts": used,
-        "hardware": f"{os.cpu_count()} x {processor_name()}, {platform.system()}, "
-        f"Python {platform.python_version()}",
-        "wall_s": wall_s,
-        "requests": _request_costs(project),
-    }
-
-
-def _request_costs(project: Project) -> list[dict[str, Any]]:
-    """Return the number and cost of the requests that were not for generation."""
-    with open_ledger(project) as ledger:
-        return [asdict(each) for each in requests.costs(ledger)]
-
-
-def _relative(project: Project, artifact: Artifact) -> str:
-    return artifact.path.relative_to(project.root).as_posix()
