@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if "STEEP_TEST_DEVICE" not in os.environ:  # of tests/training/test_on_gpu.py; others use no GPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -20,6 +25,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, and for the proc
 # The same examples in every run, and no limit on the time of one: a busy machine is no bug.
 settings.register_profile("steep", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steep")
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 def pytest_collection_finish() -> None:
@@ -37,3 +47,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger, open for writing."""
     with Ledger(tmp_path / "ledger.db") as ledger:
         yield ledger
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return the Chromium of this machine: one per module, which also ends its event loop."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -1,26 +1,22 @@
-"""A scaling study and a comparison of recipes, computed from grades that are made by arithmetic."""
+"""A scaling study and a comparison of recipes, computed from grades drawn with a seed."""
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
-
 import numpy as np
 
-from steep.core.files import write_json
 from steep.evaluation.compare import Grade
+from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
-from steep.evaluation.results import as_json
-from steep.scaling import comparison_results
 from steep.scaling.comparison import compare_recipes
 from steep.scaling.comparison_results import ComparedTexts, ComparisonResult
-from steep.scaling.config import POINTER_NAME, ScaleConfig
-from steep.scaling.results import RESULT_NAME, Forgotten, Price, StudyResult, write_study
+from steep.scaling.config import ScaleConfig
+from steep.scaling.results import MetricStudy, Price, StudyResult
 from steep.scaling.study import StudyPoint, metric_study, study_points
+from steep.stages.compare import points_of
 
 QUESTIONS, DOCUMENTS = 400, 40
-SIZES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_024_000)
-RECIPES = {"documents": 0.42, "entigraph": 0.62, "self-qa": 0.55, "paraphrase": 0.43}
+ARMS = {"raw": ("documents",), "written": ("entigraph",)}
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def graded(mean: float, seed: int) -> Graded:
@@ -31,76 +27,56 @@ def graded(mean: float, seed: int) -> Graded:
     )
 
 
-@functools.cache
-def study() -> StudyResult:
-    """A study of two arms over six sizes: one rises, one is matched."""
+def accuracy(point: StudyPoint) -> float:
+    return 0.4 if point.matched else 0.4 + 0.13 * SIZES.index(point.tokens)
+
+
+def study_plan() -> tuple[StudyPoint, ...]:
     settings = ScaleConfig(tokens=SIZES, seeds=2)
-    arms = {"raw": ("documents",), "entigraph": ("entigraph",)}
-    points = study_points(settings, arms, {"raw": 500, "entigraph": 2_000_000}, 0)
-    grades = {
-        each.name: graded(0.4 + 0.06 * SIZES.index(each.tokens) * (not each.matched), n)
-        for n, each in enumerate(points)
-    }
-    grades |= {"base": graded(0.38, 100), "retrieval": graded(0.62, 101)}
+    return study_points(settings, ARMS, {"raw": 500, "written": 2_000_000}, 0)
+
+
+def metric_of_study(points: tuple[StudyPoint, ...]) -> MetricStudy:
+    grades = {each.name: graded(accuracy(each), n) for n, each in enumerate(points)}
+    grades |= {"base": graded(0.35, 100), "retrieval": graded(0.6, 101)}
     trained = {each.name: 2 * each.tokens for each in points}
+    return metric_study("accuracy", points, grades, trained, [0.9])
+
+
+def study_of(metric: MetricStudy) -> StudyResult:
     price = Price(
-        arm="entigraph", tokens=SIZES[-1], generation_usd=12.5, training_hours=1.0,
+        arm="written", tokens=SIZES[-1], generation_usd=12.5, training_hours=1.0,
         evaluation_hours=0.1, training_usd=None,
     )  # fmt: skip
     return StudyResult(
-        models=len(points),
-        missing=(),
-        hours=9.0,
-        metrics=(metric_study("accuracy", points, grades, trained, [0.8]),),
-        prices=(price,),
-        forgotten=(
-            Forgotten(arm="entigraph", tokens=SIZES[-1], mean=0.01, lowest=0.005, highest=0.02),
-        ),
+        models=16, missing=(), hours=9.0, metrics=(metric,), prices=(price,), forgotten=()
     )
 
 
-@functools.cache
-def compared() -> ComparisonResult:
-    """A comparison of three recipes; the last one gains nothing."""
-    size = 100_000
-    points = [
-        StudyPoint(recipe, size, seed, recipe == "documents")
-        for seed in range(3)
-        for recipe in RECIPES
-    ]
-    grades = {each.name: graded(RECIPES[each.arm], 7 + n) for n, each in enumerate(points)}
-    grades["base"] = graded(0.38, 100)
-    costs = {"documents": 0.0, "entigraph": 3.5, "self-qa": 1.25, "paraphrase": None}
+def comparison_of_recipes() -> ComparisonResult:
+    """Three recipes of equal size, one of which is better and one without a price."""
+    size, gains = 100_000, {"documents": 0.4, "entigraph": 0.6, "qa": 0.55, "rephrase": 0.45}
+    recipes = tuple(gains)[1:]
+    points = points_of(dict.fromkeys(recipes, size), 0, 2)
+    grades = {each.name: graded(gains[each.arm], n) for n, each in enumerate(points)}
+    costs = {"entigraph": 3.0, "qa": 1.0, "rephrase": None}
     texts = tuple(
         ComparedTexts(
-            recipe=recipe, size=size, texts=400, tokens=size, passes=2.0,
-            training_tokens=2 * size, generation_usd=costs[recipe], sampled_words=20_000,
-            compression_ratio=2.4, distinct_4grams=0.9, training_hours=0.5,
+            recipe=recipe, size=size, texts=250, tokens=size, passes=1.0, training_tokens=size,
+            generation_usd=costs[recipe], sampled_words=5_000, compression_ratio=3.1,
+            distinct_4grams=0.92, training_hours=0.5,
         )
-        for recipe in RECIPES
+        for recipe in recipes
     )  # fmt: skip
     return ComparisonResult(
-        recipes=tuple(each for each in RECIPES if each != "documents"),
-        tokens=2 * size,
+        recipes=recipes,
+        tokens=size,
         cost_usd=None,
-        epochs=2.0,
-        seeds=3,
+        epochs=1.0,
+        seeds=2,
         models=len(points),
         missing=(),
-        hours=6.0,
+        hours=1.5,
         texts=texts,
-        metrics=(compare_recipes("accuracy", points, grades, costs),),
+        metrics=(compare_recipes("accuracy", points, grades | {BASE: graded(0.35, 99)}, costs),),
     )
-
-
-def add_study(root: Path, run_directory: Path) -> None:
-    """Give a run the study."""
-    write_study(root / ".steep" / "scale-01234567" / RESULT_NAME, study())
-    write_json(run_directory / POINTER_NAME, {"scale": "scale-01234567"})
-
-
-def add_comparison(root: Path, run_directory: Path) -> None:
-    """Give a run the comparison of recipes."""
-    path = root / ".steep" / "compare-01234567" / comparison_results.RESULT_NAME
-    write_json(path, as_json(compared()))
-    write_json(run_directory / comparison_results.POINTER_NAME, {"compare": "compare-01234567"})

@@ -12,8 +12,8 @@ from steep.core.formatting import duration, points
 from steep.corpus.diversity_result import Diversity
 from steep.report.blocks import Table
 from steep.report.charts import ticks
+from steep.report.drawing import draw_section
 from steep.report.html import el, number
-from steep.report.render import draw_section
 from steep.report.results import ResultTables
 from steep.report.run_data import (
     CorpusSummary,

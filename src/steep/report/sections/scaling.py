@@ -279,7 +279,7 @@ def _gate(found: MetricStudy, study: StudyResult) -> Table | None:
         "retrieved texts, and arms with equal training tokens. Dollars are those of texts, and of "
         f"GPUs where they have a price. {CAPTION} " + _reading(found, study)
     )
-    return Table(["", *(each.arm for each in found.gains)], rows, caption)
+    return Table(["", *(each.arm for each in found.gains)], rows, caption, one_kind=False)
 
 
 def _reading(found: MetricStudy, study: StudyResult) -> str:

@@ -58,11 +58,15 @@ def _chart(series: Series, arms: Sequence[Arm]) -> Html:
     loss = [_curve(arm, series[arm.name], "loss", smooth=True) for arm in arms]
     rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
     panels = [
-        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}"),
-        Panel("learning rate", 110, rate, _rate, from_zero=True),
+        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", _loss),
+        Panel("learning rate", 110, rate, _rate, _rate, from_zero=True),
     ]
     title = "Training loss and learning rate by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)
+
+
+def _loss(value: float) -> str:
+    return decimal(value, 3)
 
 
 def _rate(value: float) -> str:
