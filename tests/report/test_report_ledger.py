@@ -16,7 +16,7 @@ from steep.report.sections.ledger import usd_per_million_tokens, wasted_share
 
 
 def words(root: Path, run_directory: Path) -> str:
-    page = render_report(root, run_directory).read_text().partition("<main>")[2]
+    page = render_report(root, run_directory).read_text().partition("<main")[2]
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 

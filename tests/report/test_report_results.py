@@ -58,14 +58,15 @@ def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str
     assert set(headings(tmp_path)) & {*HEADINGS.values(), "Results", "Closed book: likelihood"} == {
         HEADINGS[name]
     }
-    assert "Nothing was measured" not in text
+    assert "asked no questions" not in text
     assert "This run has no questions" not in text
 
 
 def test_sections_are_in_order(tmp_path: Path) -> None:
     measured(tmp_path, **tables())
 
-    assert headings(tmp_path)[:6] == [
+    assert headings(tmp_path)[:7] == [
+        "Summary",
         "Closed book: likelihood",
         "Closed book: generated answers",
         "Open book",

@@ -18,7 +18,7 @@ from steep.scaling.results import Bounded, MetricStudy, per_point
 
 
 def words(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2]).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main")[2]).split())
 
 
 def without_theory(found: MetricStudy, why: str) -> MetricStudy:

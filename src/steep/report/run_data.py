@@ -270,7 +270,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         UserError: The run, its configuration or one of its artifacts is not there.
     """
     run = read_json(_existing(run_directory / "run.json"))
-    config_text = _without_passwords(
+    config_text = without_passwords(
         _existing(run_directory / "config.yaml").read_text(encoding="utf-8")
     )
     artifacts = _artifacts(project_root, run.get("artifacts") or {})
@@ -304,7 +304,7 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
     )
 
 
-def _without_passwords(text: str) -> str:
+def without_passwords(text: str) -> str:
     """Hide what stands before the host of an address; endpoints refuse it, files may hold it."""
     return _CREDENTIALS.sub(r"\1***@", text)
 
