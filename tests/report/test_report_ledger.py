@@ -84,5 +84,5 @@ def test_a_run_of_an_earlier_version_has_no_such_tables(tmp_path: Path) -> None:
     edit_path.write_text("{}")
     edit(edit_path, **run)
     said = words(tmp_path, run_directory)
-    assert "What was paid for" not in said and "median" not in said
+    assert "What became of the answers" not in said and "median" not in said
     assert wasted_share(load_run(tmp_path, run_directory)) is None

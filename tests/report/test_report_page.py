@@ -441,6 +441,9 @@ def test_texts_of_one_origin_are_not_compared(tmp_path: Path, run_directory: Pat
 def test_losses_on_the_same_texts_are_drawn_below_the_training_loss(
     tmp_path: Path, run_directory: Path
 ) -> None:
+    for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
+        before, after = path.read_text().splitlines()
+        path.write_text(f'{before}\n{{"step": 32, "synthetic": 2.5, "replay": 2.9}}\n{after}\n')
     run = load_run(tmp_path, run_directory)
     section = training(run)
     assert section is not None

@@ -14,6 +14,7 @@ from steep.report.blocks import (
     Block,
     Bullets,
     Cell,
+    Fold,
     Heading,
     Model,
     PageSection,
@@ -57,6 +58,8 @@ def _lines(blocks: Iterable[Block]) -> Iterator[str]:
                 yield from ("", *(f"- {each}" for each in block.items))
             case Part() if not block.is_detail:
                 yield from ("", f"{block.heading}:", *_lines(block.blocks))
+            case Fold() if block.is_printed:
+                yield from _lines(block.blocks)
             case Table():
                 yield from ("", *_table(block))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import (
     bounds,
     count,
@@ -39,12 +38,14 @@ def next_steps(run: ReportData) -> list[str]:
 
 
 def _undecided(run: ReportData) -> Iterator[str]:
-    """Yield how many questions the least uncertain undecided planned comparison needs."""
+    """Yield how many questions an undecided planned comparison needs."""
     for scores, _ in run.tables.closed_book()[:1]:
         pairs = [p for p in scores.pairs if p.planned and verdict(p) != "significant"]
         pairs = [pair for pair in pairs if pair.difference]
+        # Of several, the one that the run was made for.
         if pairs:
-            yield _needed(min(pairs, key=lambda pair: pair.p), scores)
+            chosen = min(pairs, key=lambda pair: (not run.reads_synthetic(pair.a), pair.p))
+            yield _needed(chosen, scores)
 
 
 def _needed(pair: Comparison, scores: ModelComparison) -> str:
@@ -83,7 +84,7 @@ def _more_text(run: ReportData) -> Iterator[str]:
     """Yield what twice the tokens are expected to give, or that this was not measured."""
     study = run.study
     if study is None:
-        if any(set(run.reads(arm.name)) - {RAW_RECIPE} for arm in run.arms) and run.tables:
+        if any(run.reads_synthetic(arm.name) for arm in run.arms) and run.tables:
             yield (
                 "How accuracy grows with more text was not measured: steep scale trains on nested "
                 "subsets and extrapolates; steep scale --plan shows what that takes."

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from steep.core.arms import SourceUse, arm_of, recipes_read
 from steep.core.artifacts import Project
+from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.corpus.diversity_result import Diversity, read_diversity
@@ -235,6 +236,10 @@ class ReportData:
         """Return the recipes that an arm is trained on."""
         arms = self.setting("train", "arms") or {}
         return recipes_read(arms.get(arm_of(arm, arms)) or ())
+
+    def reads_synthetic(self, arm: str) -> bool:
+        """Return whether an arm is trained on texts other than the documents."""
+        return bool(set(self.reads(arm)) - {RAW_RECIPE})
 
     @property
     def series(self) -> dict[str, int]:

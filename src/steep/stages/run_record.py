@@ -114,10 +114,12 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _input_hashes(config: Config, result: PipelineRun) -> Iterator[tuple[str, str]]:
-    """Yield the SHA-256 of the documents as they were read, and of the file of questions."""
+    """Yield the SHA-256 of the documents as they were read, of the questions and the replay."""
     files = {"documents": result.documents.path / DOCUMENTS_NAME}
     if config.evaluate.questions is not None:
         files["questions"] = Path(config.evaluate.questions)
+    if config.train.replay_rate and isinstance(config.tokenize.replay, Path):
+        files["replay"] = config.tokenize.replay
     for name, path in files.items():
         if path.is_file():
             with path.open("rb") as file:

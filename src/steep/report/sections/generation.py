@@ -52,7 +52,7 @@ def generation(run: ReportData) -> PageSection | None:
         [
             Figure("Planned calls by outcome.", lambda _: _outcome_chart(found)),
             facts(_spending(run, found)),
-            _part("What was paid for", text_cost_table(run)),
+            _part("What became of the answers", text_cost_table(run)),
             _part("Calls by recipe and step", step_table(found)),
             _recipe_table(run.corpus) if run.corpus else None,
             count_table("reason for failure", "calls", found.failures) if found.failures else None,
@@ -107,7 +107,7 @@ def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, str]]:
     yield ("prompt tokens", count(usage.get("prompt_tokens", 0)))
     yield ("of these cached", count(usage.get("cached_tokens", 0)))
     yield ("cost", cost(found.cost_usd, own_machine=run.embedded_generator))
-    if (usd := usd_per_million_tokens(run)) is not None:
+    if usd := usd_per_million_tokens(run):
         yield ("cost per million tokens of passages", dollars(usd))
     yield ("wall time", duration(found.wall_s))
     if found.busy_s:

@@ -136,7 +136,7 @@ def _first_sentence(run: ReportData) -> str:
 def _key_figures(run: ReportData) -> Iterator[tuple[str, Html | str]]:
     """Yield the main numbers: what was gained, how sure that is, and what it took."""
     for scores, _ in run.tables.closed_book()[:1]:
-        if gain := _largest_gain(scores):
+        if gain := _largest_gain(run, scores):
             yield from _gain_figures(run, gain)
         documents = plural(document_count(scores), "document")
         yield ("questions", _figure(count(question_count(scores)), f"about {documents}"))
@@ -153,10 +153,10 @@ def _key_figures(run: ReportData) -> Iterator[tuple[str, Html | str]]:
         yield ("wall time", duration(sum(run.wall_s.values())))
 
 
-def _largest_gain(scores: ModelComparison) -> Comparison | None:
-    """Return the planned comparison with the base that has the largest difference."""
+def _largest_gain(run: ReportData, scores: ModelComparison) -> Comparison | None:
+    """Return the largest planned difference to the base, of arms with synthetic texts first."""
     pairs = [pair for pair in scores.pairs if pair.planned and pair.b == BASE]
-    return max(pairs, key=lambda pair: pair.difference, default=None)
+    return max(pairs, key=lambda pair: (run.reads_synthetic(pair.a), pair.difference), default=None)
 
 
 def _gain_figures(run: ReportData, gain: Comparison) -> Iterator[tuple[str, Html | str]]:

@@ -73,7 +73,7 @@ def text_cost_table(run: ReportData) -> Table | None:
         (f"share of {'cost' if total_usd else 'tokens'}", share),
     )
     lost = run.spending.lost
-    note = "What became of the answers of this generation; a text is rejected by its first reason."
+    note = "A text is rejected for the first reason that applies."
     if lost.attempts:
         note += (
             f" Beside them, {count(lost.attempts)} attempts of the project returned nothing "

@@ -89,8 +89,8 @@ def _inputs(run: ReportData) -> Part | None:
         return None
     shown = [(name, el("code", digest)) for name, digest in rows]
     caption = (
-        "SHA-256 of the documents as they were read (documents.jsonl of the first artifact) and of "
-        "the file of questions; weights by their own hash, or the commit on the Hub."
+        "SHA-256 of the documents as they were read (documents.jsonl of the first artifact), and "
+        "of the files of questions and replay; weights by their own hash, or the Hub's commit."
     )
     return Part("Inputs", [Table(("input", "hash"), shown, caption, texts=range(2))])
 

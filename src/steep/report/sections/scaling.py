@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from steep.core.formatting import (
     UNKNOWN,
@@ -27,6 +27,7 @@ from steep.report.blocks import (
     Cell,
     Column,
     Figure,
+    Fold,
     Model,
     PageSection,
     Part,
@@ -55,6 +56,7 @@ from steep.scaling.results import (
 )
 
 SHOWN_MISSING = 5
+MOST_ROWS = 12  # of a table that is not folded
 NOT_MEASURED = "not measured"
 INTERVALS = (
     "95% intervals over documents and seeds. Standard errors are those of questions, clustered by "
@@ -104,13 +106,21 @@ def _metric(found: MetricStudy, study: StudyResult) -> Part:
         caption += " Dotted lines are the paper's theory."
     blocks: list[Block] = [
         Figure(caption, lambda series: scaling_chart(found, series)),
-        _scores(found),
-        *_fits(found),
+        Bullets([_fit_sentence(curve) for curve in found.curves]),
+        _folded(_scores(found)),
+        _form_table(found),
         theory_part(found),
         _targets(found),
         _gate(found, study),
     ]
     return Part(found.metric.capitalize(), blocks)
+
+
+def _folded(found: Table) -> Block:
+    """Fold a long table on the page."""
+    if len(found.rows) <= MOST_ROWS:
+        return found
+    return Fold(f"Accuracy of each size ({len(found.rows)} rows)", [found], is_printed=True)
 
 
 def _scores(found: MetricStudy) -> Table:
@@ -151,22 +161,20 @@ def _accuracy(found: Bounded) -> tuple[Cell, Cell]:
 # ---- fits ----------------------------------------------------------------------------------------
 
 
-def _fits(found: MetricStudy) -> Iterator[Block]:
-    yield Bullets([_fit_sentence(curve) for curve in found.curves])
+def _form_table(found: MetricStudy) -> Table | None:
     rows: list[list[Cell]] = []
     for curve in found.curves:
         least = min((form.aicc for form in curve.fit.forms), default=math.inf)
         for form in curve.fit.forms:
             name = Strong(form.label) if form.form in curve.fit.best else form.label
             rows.append([Model(curve.arm), name, *_form_cells(form, least)])
-    if rows:
-        caption = (
-            "AICc is relative to the best form of the arm; forms within 2 are equally supported. "
-            "Held-out error: predicted minus measured accuracy of the largest size, in points, by "
-            "a fit without it. In the mixtures, r is the decay per million tokens."
-        )
-        headings = ("arm", "form", ("AICc", "relative"), "held-out error", "parameters")
-        yield Table(headings, rows, caption, texts=(0, 1, 4))
+    caption = (
+        "AICc is relative to the best form of the arm; forms within 2 are equally supported. "
+        "Held-out error: predicted minus measured accuracy of the largest size, in points, by "
+        "a fit without it. In the mixtures, r is the decay per million tokens."
+    )
+    headings = ("arm", "form", ("AICc", "relative"), "held-out error", "parameters")
+    return Table(headings, rows, caption, texts=(0, 1, 4)) if rows else None
 
 
 def _form_cells(form: FormFit, least: float) -> tuple[Cell, ...]:

@@ -44,7 +44,7 @@ def training(run: ReportData) -> PageSection | None:
         "Continued pretraining of the same base model, once per arm. Each arm's loss is on its own "
         "text: it shows whether training succeeded, not which arm knows more."
     )
-    if _watched(arms):
+    if _followed(arms):
         opening += " The losses below it are on the same texts for all arms."
     return PageSection(
         "training",
@@ -62,7 +62,7 @@ def _figures(arms: Sequence[Arm]) -> Iterator[Block]:
     thinned = any(len(arm.metrics) > MOST_POINTS for arm in curves)
     caption = (
         "Training loss (dots) with its running mean (lines)"
-        + (", and below it the losses on watched texts" if _watched(curves) else "")
+        + (", and below it the losses on watched texts" if _followed(curves) else "")
         + ("; long curves are thinned." if thinned else ".")
     )
     yield Figure(caption, lambda series: _loss_chart(series, curves))
@@ -77,7 +77,7 @@ def _figures(arms: Sequence[Arm]) -> Iterator[Block]:
 def _loss_chart(series: Series, arms: Sequence[Arm]) -> Html:
     loss = [_curve(arm, series[arm.name], "loss", MOST_POINTS, smooth=True) for arm in arms]
     panels = [Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", _loss)]
-    for name in _watched(arms):
+    for name in _followed(arms):
         curves = [
             Curve(arm.name, series[arm.name], points)
             for arm in arms
@@ -105,6 +105,11 @@ def _watched(arms: Sequence[Arm]) -> list[str]:
     """Return the sets of held-out texts, those that all know first."""
     found = {name for arm in arms for row in arm.validation for name in row} - {"step"}
     return sorted(found, key=lambda name: ([*WATCHED, name].index(name), name))
+
+
+def _followed(arms: Sequence[Arm]) -> list[str]:
+    """Return the sets whose loss was measured during training, not only before and after it."""
+    return [name for name in _watched(arms) if any(len(_held_out(arm, name)) > 2 for arm in arms)]
 
 
 def _held_out(arm: Arm, name: str) -> list[tuple[float, float]]:
