@@ -170,7 +170,7 @@ def tip(page: Page) -> str:
 def test_a_mark_under_the_pointer_shows_its_values(wide: Page) -> None:
     chart = wide.locator("#results .chart").first
     chart.locator(".plot .mark").nth(1).hover()
-    assert tip(wide).splitlines() == ["raw", "47% [36, 58]", "n = 60"]
+    assert tip(wide).splitlines() == ["raw", "all questions", "47% [36, 58]", "n = 60"]
     box = wide.locator(".tip").bounding_box()
     assert box is not None and box["x"] >= 0
     wide.mouse.move(0, 0)

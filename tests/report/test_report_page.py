@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -24,7 +25,7 @@ from fixture_run import (
 
 from steep.core.calls import STATUSES
 from steep.core.errors import UserError
-from steep.core.files import read_json
+from steep.core.files import read_json, write_jsonl
 from steep.report.blocks import Figure
 from steep.report.render import render_report
 from steep.report.run_data import load_run
@@ -457,3 +458,19 @@ def test_losses_on_the_same_texts_are_drawn_below_the_training_loss(
     ]
     assert "16,384 training tokens: loss on held-out synthetic text 2.200" in drawn
     assert "0 training tokens: loss on held-out general text 2.800" in drawn
+
+
+def test_the_page_of_a_large_run_stays_small(tmp_path: Path, run_directory: Path) -> None:
+    path = artifact(tmp_path, run_directory, "corpus") / PASSAGES
+    rows = pq.read_table(path)
+    many = pa.concat_tables([rows] * 80)
+    ids = pa.array([f"p{number}" for number in range(many.num_rows)])
+    pq.write_table(many.set_column(many.column_names.index("id"), "id", ids), path)
+    for steps in (tmp_path / ".steep").glob("train-*/metrics.jsonl"):
+        row = json.loads(steps.read_text().splitlines()[0])
+        write_jsonl(steps, [row | {"tokens": 512 * step} for step in range(1, 20_001)])
+
+    page = render_report(tmp_path, run_directory)
+
+    assert many.num_rows > 15_000
+    assert page.stat().st_size < 6e6

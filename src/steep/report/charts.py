@@ -181,14 +181,15 @@ def _whisker_rows(groups: Sequence[WhiskerGroup], scale: Scale) -> Iterator[Html
             place = f"--row:{row}"
             yield el("div", each.label, class_="label", style=place)
             yield el("div", each.note, class_="value", style=place)
-            yield svg(*_whisker(each, scale, group.reference), class_="plot", style=place)
+            yield svg(*_whisker(each, group, scale), class_="plot", style=place)
             row += 1
         row += 1
 
 
-def _whisker(row: Whisker, scale: Scale, reference: float | None) -> Iterator[Html]:
-    if reference is not None:
-        yield line(scale(reference), -2, scale(reference), 27, "reference")
+def _whisker(row: Whisker, group: WhiskerGroup, scale: Scale) -> Iterator[Html]:
+    if group.reference is not None:
+        x = scale(group.reference)
+        yield line(x, -2, x, 27, "reference")
     found = row.found
     parts: list[Html] = []
     if found.low is not None and found.high is not None:
@@ -197,7 +198,7 @@ def _whisker(row: Whisker, scale: Scale, reference: float | None) -> Iterator[Ht
         parts.append(line(low, MIDDLE, high, MIDDLE, kind))
         parts += [line(end, MIDDLE - 4, end, MIDDLE + 4, kind) for end in (low, high)]
     dot = marker(row.series, scale(found.value), MIDDLE)
-    values = tip(row.label, row.note, *[f"n = {count(found.n)}"] * bool(found.n))
+    values = tip(row.label, group.label, row.note, *[f"n = {count(found.n)}"] * bool(found.n))
     yield el("g", *parts, dot, data_tip=values)
 
 

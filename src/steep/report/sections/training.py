@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from steep.core.formatting import UNKNOWN, count, decimal, duration
 from steep.report.blocks import (
@@ -142,11 +143,12 @@ def _curve(arm: Arm, color: int, field: str, most: int, *, smooth: bool) -> Curv
 def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the mean over a centered tenth of the curve; the window narrows at both ends."""
     half = max(1, len(points) // 20)
+    sums = [0.0, *accumulate(y for _, y in points)]
     smooth = []
     for index, (x, _) in enumerate(points):
         reach = min(half, index, len(points) - 1 - index)
-        window = [y for _, y in points[index - reach : index + reach + 1]]
-        smooth.append((x, sum(window) / len(window)))
+        window = sums[index + reach + 1] - sums[index - reach]
+        smooth.append((x, window / (2 * reach + 1)))
     return smooth
 
 
