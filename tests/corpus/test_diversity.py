@@ -185,7 +185,7 @@ def test_the_artifact_is_made_once_and_read_back(tmp_path: Path) -> None:
     passages = [Passage(f"{n}", random_text(n), "d", f"{n}", n, "r", (), 300) for n in range(600)]
     write_rows(path / PASSAGES_NAME, passages, Passage)
     write_json(path / "manifest.json", {})
-    corpus = Artifact("corpus", path, {"imported": {}})
+    corpus = Artifact("corpus", path, {"imported": {}, "counts": {"passages": 3}})
     made = [
         make_diversity(Project(tmp_path), corpus, [Document("d", "", SOURCE)], ENTITIES, no_models)
         for _ in range(2)

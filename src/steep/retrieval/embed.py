@@ -22,6 +22,7 @@ import numpy as np
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
+from steep.core.progress import Progress
 from steep.ledger.caller import Sends
 from steep.llm.requests import Request, vectors_of
 from steep.retrieval.cache import RetrievalCache
@@ -174,7 +175,9 @@ def embed_texts(embedder: Embedder, texts: Sequence[str], cache: RetrievalCache)
     """
     known = cache.vectors(embedder.name, texts)
     new = [text for text in dict.fromkeys(texts) if text not in known]
+    progress = Progress("embedding", len(new), "texts")
     for start in range(0, len(new), SAVED_AT_ONCE):
+        progress.update(start)
         asked = new[start : start + SAVED_AT_ONCE]
         vectors_ND = checked_vectors(embedder.name, embedder.embed(asked), asked)
         cache.add_vectors(embedder.name, asked, vectors_ND)

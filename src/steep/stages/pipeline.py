@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project, remove_leftovers
 from steep.core.files import write_json, write_text
+from steep.core.progress import Progress, enter_stage, parts
 from steep.core.ranks import ranks
 from steep.stages import corpus, diversity, documents, evaluate, generate, instruct, tokenize, train
 
@@ -64,31 +65,39 @@ def run(
         UserError: An error that the user can correct. Finished artifacts are kept.
     """
     if not project.finished_only:
-        _check(config, project, until)
+        with Progress("checking the settings", None, "settings"):  # it imports PyTorch
+            _check(config, project, until)
+    enter_stage("documents")
     result = PipelineRun(documents.run(config, project))
     if until == "documents":
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
-        evaluate.check(config, project, result.documents)
+        with Progress("checking the questions", None, "questions"):
+            evaluate.check(config, project, result.documents)
+    enter_stage("generate")
     result.generate = generate.run(config, project, result.documents, wait, retry_empty)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
         return result
+    enter_stage("corpus")
     result.corpus = corpus.run(config, project, result.documents, result.generate)
     if ranks() == 1:
         made = result.documents, result.generate, result.corpus
         result.diversity = diversity.run(project, *made)
     if until == "corpus":
         return result
+    enter_stage("tokenize")
     result.tokenize = tokenize.run_all(config, project, result.corpus)
     if until == "tokenize":
         return result
-    for name in config.train.models:
+    enter_stage("train")
+    for name in parts("train", config.train.models, "models"):
         result.train[name] = train.run(config, project, result.tokenize, name)
         gc.collect()
     if until == "train":
         return result
-    for name in instruct.models_of(config):
+    enter_stage("instruct")
+    for name in parts("instruct", instruct.models_of(config), "models"):
         chats = result.tokenize[tokenize.CHATS]
         result.instruct[name] = instruct.run(config, project, result.train[name], chats, name)
         gc.collect()
@@ -104,8 +113,10 @@ def _after_training(
     if ranks() > 1:
         log.info("evaluation and report need a single process: run the same command without ranks")
         return
+    enter_stage("evaluate")
     result.evaluate = evaluate.run(config, project, result.documents, result.trained, result.corpus)
     if until == "report":
+        enter_stage("report")
         result.report = _report(config, project, result)
 
 

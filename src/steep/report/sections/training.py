@@ -77,7 +77,7 @@ def _figures(arms: Sequence[Arm]) -> Iterator[Block]:
 
 def _loss_chart(series: Series, arms: Sequence[Arm]) -> Html:
     loss = [_curve(arm, series[arm.name], "loss", MOST_POINTS, smooth=True) for arm in arms]
-    panels = [Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", _loss)]
+    panels = [Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", loss_text)]
     for name in _followed(arms):
         curves = [
             Curve(arm.name, series[arm.name], points)
@@ -85,7 +85,7 @@ def _loss_chart(series: Series, arms: Sequence[Arm]) -> Html:
             if (points := _held_out(arm, name))
         ]
         label = f"loss on {WATCHED.get(name, name)}"
-        panels.append(Panel(label, 110, curves, lambda value: f"{value:g}", _loss))
+        panels.append(Panel(label, 110, curves, lambda value: f"{value:g}", loss_text))
     return curve_chart(panels, "training tokens", "Losses by training tokens, for each arm")
 
 
@@ -94,7 +94,9 @@ def _optimization_chart(series: Series, arms: Sequence[Arm]) -> Html:
         return [_curve(arm, series[arm.name], field, FEWER_POINTS, smooth=smooth) for arm in arms]
 
     panels = [
-        Panel("learning rate", 110, curves("learning_rate", smooth=False), _rate, _rate, True),
+        Panel(
+            "learning rate", 110, curves("learning_rate", smooth=False), rate_text, rate_text, True
+        ),
         Panel("gradient norm", 110, curves("grad_norm", smooth=True), _plain, _plain, True),
         Panel("tokens per second", 110, curves("tokens_per_s", smooth=True), count, count, True),
     ]
@@ -124,11 +126,12 @@ def _plain(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _loss(value: float) -> str:
+def loss_text(value: float) -> str:
+    """Return a loss."""
     return decimal(value, 3)
 
 
-def _rate(value: float) -> str:
+def rate_text(value: float) -> str:
     """Return a learning rate in scientific notation: 3e-4."""
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
