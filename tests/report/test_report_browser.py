@@ -213,6 +213,26 @@ def test_arrow_keys_read_a_chart(wide: Page) -> None:
     assert tip(wide) == ""
 
 
+def test_a_pointer_at_rest_leaves_the_keyboard_alone(wide: Page) -> None:
+    """When a page is scrolled, browsers send events of a pointer that has not moved."""
+    chart = wide.locator("#open-book .chart").first
+    chart.hover(position={"x": 5, "y": 5})
+    chart.focus()
+    wide.keyboard.press("End")
+    last = tip(wide)
+    box = chart.bounding_box()
+    assert last and box is not None
+    place = {"clientX": box["x"] + 5, "clientY": box["y"] + 5}
+    wide.mouse.move(place["clientX"], place["clientY"])
+    wide.keyboard.press("Home")
+    first = tip(wide)
+    chart.dispatch_event("pointermove", place)
+    chart.dispatch_event("pointerleave")
+    assert tip(wide) == first != last
+    wide.mouse.move(0, 0)
+    wide.keyboard.press("Escape")
+
+
 def test_a_finger_reads_a_chart(browser: Browser, report: Path) -> None:
     with opened(browser, report, 390, has_touch=True, is_mobile=True) as page:
         page.locator("#results .plot .mark").nth(2).tap()

@@ -27,8 +27,6 @@ from steep.report.blocks import (
 from steep.report.charts import series_class
 from steep.report.html import Html, el
 
-NARROW = 2  # columns of a table that is not drawn over the whole width
-
 
 def draw_section(found: PageSection, series: Series) -> Html:
     """Return the markup of a section; `series` numbers the models by their colors."""
@@ -88,8 +86,9 @@ def _table(found: Table, series: Series) -> Html:
             shown = None if value is None else f"{value:.15g}"
             cells.append(el("td", _cell(cell, series), class_=kind, data_value=shown))
         rows.append(el("tr", *cells))
-    kinds_of_table = {"sortable": found.can_be_sorted, "narrow": len(found.headings) <= NARROW}
-    class_ = " ".join(name for name, holds in kinds_of_table.items() if holds) or None
+    # A name and a number would stand far apart over the whole width.
+    classes = {"sortable": found.can_be_sorted, "narrow": kinds == [None, "number"]}
+    class_ = " ".join(name for name, holds in classes.items() if holds) or None
     inner = el("table", el("thead", el("tr", *head)), el("tbody", *rows), class_=class_)
     note = el("p", found.caption, class_="note") if found.caption else None
     return el("div", el("div", inner, class_="scroll"), note, class_="table")

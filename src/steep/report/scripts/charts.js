@@ -57,6 +57,8 @@ function distance(each, x, y) {
 // ---- the tip ----
 
 let shown = null; // the chart and the mark or point of the tip
+let byKey = false; // whether the keyboard moved to it
+let pointer = []; // where the pointer was
 
 function hide() {
   shown = null;
@@ -108,8 +110,11 @@ function step(all, current, key) {
 function listen(chart) {
   let all = [];
   let current = 0;
-  const measure = () => { all = readables(chart); current = Math.min(current, all.length - 1); };
+  const measure = () => { all = readables(chart); current = Math.max(0, Math.min(current, all.length - 1)); };
   const read = (event) => {
+    // When the page is scrolled below a pointer at rest, this is no move of the reader.
+    if (event.type === "pointermove" && pointer[0] === event.clientX && pointer[1] === event.clientY) return;
+    byKey = false;
     if (event.type === "pointerdown" || !all.length) measure();
     const origin = chart.getBoundingClientRect();
     const [x, y] = [event.clientX - origin.left, event.clientY - origin.top];
@@ -125,16 +130,19 @@ function listen(chart) {
   chart.addEventListener("pointermove", read);
   chart.addEventListener("pointerdown", read);
   // A finger leaves when it is lifted: its tip stays until the next touch.
-  chart.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hide(); });
+  chart.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch" && !byKey) hide();
+  });
   chart.addEventListener("blur", hide);
   const reach = (index) => {
     current = index;
+    byKey = true;
     show(chart, all[current]);
     all[current].mark.scrollIntoView({ block: "nearest" });
   };
   chart.addEventListener("focus", () => {
     measure();
-    if (chart.matches(":focus-visible") && all.length) reach(Math.max(0, current));
+    if (chart.matches(":focus-visible") && all.length) reach(current);
   });
   chart.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hide();
@@ -143,7 +151,8 @@ function listen(chart) {
     measure();
     if (!all.length) return;
     event.preventDefault();
-    reach(shown ? step(all, current, event.key) : Math.max(0, current));
+    const jumps = event.key === "Home" || event.key === "End";
+    reach(shown || jumps ? step(all, current, event.key) : current);
   });
 }
 
@@ -158,6 +167,7 @@ for (const chart of document.querySelectorAll(".chart")) {
 document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".chart")) hide(); });
 addEventListener("scroll", () => { if (shown) place(); }, { passive: true, capture: true });
 addEventListener("resize", hide);
+addEventListener("pointermove", (event) => { pointer = [event.clientX, event.clientY]; });
 
 // ---- legends ----
 
