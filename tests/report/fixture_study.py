@@ -64,7 +64,7 @@ def comparison_of_recipes() -> ComparisonResult:
         ComparedTexts(
             recipe=recipe, size=size, texts=250, tokens=size, passes=1.0, training_tokens=size,
             generation_usd=costs[recipe], sampled_words=5_000, compression_ratio=3.1,
-            distinct_4grams=0.92,
+            distinct_4grams=0.92, training_hours=0.5,
         )
         for recipe in recipes
     )  # fmt: skip

@@ -179,7 +179,7 @@ def test_a_mark_under_the_pointer_shows_its_values(wide: Page) -> None:
 
 
 def test_the_nearest_point_of_a_curve_is_read(wide: Page) -> None:
-    chart = wide.locator("#training .chart")
+    chart = wide.locator("#training figure:not(details figure) .chart")
     chart.scroll_into_view_if_needed()
     panel = chart.locator(".panel").first.bounding_box()
     assert panel is not None

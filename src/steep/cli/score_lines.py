@@ -10,7 +10,7 @@ import typer
 from steep.core.formatting import plural
 from steep.core.tables import table, wrap_text
 from steep.evaluation.results import Scores
-from steep.report.blocks import Block, Bullets, PageSection, Part, Table
+from steep.report.blocks import Block, Bullets, Fold, PageSection, Part, Table
 from steep.report.plain import cell_text, heading_text
 from steep.report.render import result_sections
 from steep.report.results import ResultTables
@@ -47,6 +47,8 @@ def _lines(blocks: Iterable[Block]) -> Iterator[str]:
                 yield from ("", *(f"- {each}" for each in block.items))
             case Part() if not block.is_detail:
                 yield from ("", f"{block.heading}:", *_lines(block.blocks))
+            case Fold() if block.is_printed:
+                yield from _lines(block.blocks)
             case Table():
                 yield from ("", *_table(block))
 

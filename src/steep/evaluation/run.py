@@ -43,7 +43,7 @@ from steep.evaluation.synthetic_texts import SyntheticTexts
 
 log = logging.getLogger("steep")
 
-VERSION = 6
+VERSION = 7
 SHOWN_SKIPPED = 5
 
 

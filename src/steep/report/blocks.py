@@ -133,10 +133,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Blocks that are folded until the reader opens them; not for the terminal."""
+    """Blocks that are folded until the reader opens them; the terminal prints few of them."""
 
     summary: str
     blocks: Sequence[Block]
+    is_printed: bool = False
 
 
 # Text is a paragraph; markup is for the page only.

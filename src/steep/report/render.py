@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
-from steep.report.blocks import PageSection, Series, absent
+from steep.report.blocks import PageSection, Series
 from steep.report.caveats import caveats
 from steep.report.drawing import draw_section
 from steep.report.html import Html, el, join
@@ -31,12 +31,14 @@ from steep.report.sections.entities import entities
 from steep.report.sections.faithfulness import faithfulness
 from steep.report.sections.forgetting import forgetting
 from steep.report.sections.generation import generation
-from steep.report.sections.header import header, page_title, provenance
+from steep.report.sections.header import header, page_title
 from steep.report.sections.open_book import open_book
 from steep.report.sections.other_methods import other_methods
+from steep.report.sections.provenance import configuration, provenance, reproduction
 from steep.report.sections.questions import written_questions
 from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
+from steep.report.sections.summary import summary
 from steep.report.sections.training import training
 from steep.scaling.comparison_results import ComparisonResult
 from steep.scaling.results import StudyResult
@@ -48,10 +50,8 @@ RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     summaries,
     forgetting,
     other_methods,
-    faithfulness,
-    contamination,
 )
-OTHERS = (caveats, generation, entities, training, corpus, provenance)
+EVIDENCE: Sequence[Callable[[ResultTables], PageSection | None]] = (faithfulness, contamination)
 
 
 def render_report(project_root: Path, run_directory: Path) -> Path:
@@ -67,12 +67,26 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: ReportData) -> str:
     """Return the page of a run."""
-    found = [
-        *(result_sections(run.tables) or [_nothing(run)]),
-        *([written_questions(run.written, run.generator)] if run.written else []),
-        *([scaling(run.study)] if run.study else []),
-        *(each(run) for each in OTHERS),
+    sections: list[PageSection | None] = [
+        summary(run),
+        *_sections(RESULTS, run.tables),
+        None if run.tables else _nothing(run.tables),
+        scaling(run.study) if run.study else None,
+        comparison(run.compared) if run.compared else None,
+        caveats(run),
+        # What it cost.
+        generation(run),
+        # Evidence: questions and texts.
+        written_questions(run.written, run.generator) if run.written else None,
+        *_sections(EVIDENCE, run.tables),
+        *((corpus(run), entities(run)) if run.corpus else ()),
+        # How it was done.
+        training(run),
+        reproduction(run),
+        configuration(run),
+        provenance(run),
     ]
+    found = [each for each in sections if each]
     return _page(page_title(run), header(run), found, run.series)
 
 
@@ -114,15 +128,21 @@ def _contents(found: Sequence[PageSection]) -> Html:
 
 def result_sections(tables: ResultTables) -> list[PageSection]:
     """Return the sections of what was measured."""
-    return [found for each in RESULTS if (found := each(tables))]
+    return _sections((*RESULTS, *EVIDENCE), tables)
 
 
-def _nothing(run: ReportData) -> PageSection:
-    text = (
-        "Nothing was measured: the configuration names no questions (evaluate.questions). The "
-        "rest of the page shows the texts and the training."
-    )
-    return PageSection("results", "Results", None, [absent(text), skipped_questions(run.tables)])
+def _sections(
+    builders: Sequence[Callable[[ResultTables], PageSection | None]], tables: ResultTables
+) -> list[PageSection]:
+    return [found for each in builders if (found := each(tables))]
+
+
+def _nothing(tables: ResultTables) -> PageSection | None:
+    """Return the questions that were not scored, where that is all of them."""
+    if not tables.skipped:
+        return None
+    opening = "No question could be scored."
+    return PageSection("results", "Results", opening, [skipped_questions(tables)])
 
 
 def page_script() -> str:

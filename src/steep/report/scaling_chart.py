@@ -21,7 +21,14 @@ from steep.report.charts import (
     tip,
 )
 from steep.report.html import Html, el, number
-from steep.scaling.results import RETRIEVAL, ArmCurve, BandPoint, Bounded, MetricStudy
+from steep.scaling.results import (
+    RETRIEVAL,
+    ArmCurve,
+    BandPoint,
+    Bounded,
+    MetricStudy,
+    TheoryFit,
+)
 
 HEIGHT = 320  # pixels
 MARGIN = 0.06  # of the range, on both sides
@@ -29,10 +36,12 @@ DOT = 2.2  # radius of a single model, in pixels
 ROUND = (1, 2, 5)  # ticks are these times a power of ten
 MOST_TICKS = 7
 BANDS = "band"  # the layer of the intervals of fits
+THEORY = "theory"  # the layer of the curves of the paper's theory
+THEORY_DASH = "1 5"
 
 
 def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
-    """Return the points, fits and bands of each arm; the base and retrieval are lines."""
+    """Return the points, fits, bands and theory of each arm; base and retrieval are lines."""
     across, up = _scales(found)
     parts: list[Html] = [line(0, "100%", "100%", "100%", "axis")]
     for value in ticks(up.high, up.low):
@@ -47,6 +56,8 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
     lines = [
         each for curve in found.curves for each in _fitted(curve, numbers[curve.arm], across, up)
     ]
+    theories = [(curve.arm, curve.theory) for curve in found.curves if curve.theory]
+    lines += [_theory(arm, fit, numbers[arm], across, up) for arm, fit in theories]
     stretched = el(
         "svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none", class_="whole"
     )
@@ -59,6 +70,9 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
     ]
     if any(curve.fit.band for curve in found.curves):
         keys.append(key(_band_sample(), "intervals of the fits", BANDS))
+    if theories:
+        sample = el("line", x2=34, y1=6, y2=6, **_theory_stroke(numbers[theories[0][0]]))
+        keys.append(key(svg(sample, class_="dash"), "theory", THEORY))
     return chart(
         f"{found.metric} by tokens of text, for each arm",
         "curves",
@@ -77,6 +91,7 @@ def _scales(found: MetricStudy) -> tuple[Scale, Scale]:
         for size in curve.sizes:
             values += [size.accuracy.low, size.accuracy.high, *size.by_seed.values()]
         values += [end for point in curve.fit.band for end in (point.new_low, point.new_high)]
+        values += [value for _, value in curve.theory.curve] if curve.theory else []
     margin = MARGIN * (max(values) - min(values)) or 0.05
     return (
         Scale(min(sizes) - room, max(sizes) + room, 1000),
@@ -119,6 +134,25 @@ def _fitted(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator
         data_tip=tip(f"{curve.arm}, fit ({' or '.join(curve.fit.best)})"),
         data_tips="\n".join(map(_fit_text, band)),
     )
+
+
+def _theory(arm: str, fit: TheoryFit, number_: int, across: Scale, up: Scale) -> Html:
+    """Return the curve of the theory."""
+    places = [(across.units(math.log10(x)), up.units(y)) for x, y in fit.curve]
+    texts = [f"{count(x)} tokens: {percent(y)}" for x, y in fit.curve]
+    return el(
+        "polyline",
+        points=_path(places),
+        data_series=arm,
+        data_layer=THEORY,
+        data_tip=tip(f"{arm}, theory (lambda {fit.degree:g})"),
+        data_tips="\n".join(texts),
+        **_theory_stroke(number_),
+    )
+
+
+def _theory_stroke(number_: int) -> dict[str, str]:
+    return {"class_": f"curve theory {series_class(number_)}", "stroke_dasharray": THEORY_DASH}
 
 
 def _fit_text(point: BandPoint) -> str:
