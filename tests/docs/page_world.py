@@ -28,7 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "instruct": {"context_tokens": 32, "batch_sequences": 2},
     "forgetting": {"context_tokens": 64},
 }
-TOKENS = 6 * 4 * 64  # of each trained model
+TOKENS = 2 * 4 * 64  # of each trained model: two steps
 ENGINES_ELSEWHERE = ("vllm", "ray", "transformers", "embedded")  # the scripted endpoint writes
 
 

@@ -39,7 +39,7 @@ def configured(
 ) -> Path:
     """A project in which nothing was done yet."""
     folder = tmp_path_factory.mktemp("docs") / "project"
-    return write_project(folder, addresses[0], tiny_directory).parent
+    return write_project(folder, addresses[0], tiny_directory, train={"tokens": TOKENS}).parent
 
 
 @pytest.fixture(scope="module")
