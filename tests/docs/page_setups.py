@@ -59,6 +59,11 @@ def write_script(folder: Path) -> None:
     (folder / "train.sh").write_text(re.findall("```shell\n(.*?)```", page, re.DOTALL)[0])
 
 
+def copy_configuration(folder: Path) -> None:
+    """Copy the configuration to the name that docs/view.md has for another one."""
+    (folder / "other.yaml").write_text((folder / "steep.yaml").read_text())
+
+
 ELSEWHERE = Setup("empty")  # pages whose commands are not those of a project
 FEW = {"tokens": [100, 200, 400], "seeds": 1, "epochs": 1}  # points of a study
 
@@ -85,6 +90,7 @@ SETUPS: dict[str, Setup] = {
     "docs/theory.md": Setup(
         "empty", write_points, words={"PROJECT": "points.json", "100000": "1000"}
     ),
+    "docs/view.md": Setup(prepare=copy_configuration),
     "docs/vllm-ray.md": Setup("configured"),
     "examples/world/README.md": ELSEWHERE,
     "README.md": Setup("documents", words={"DIR": "documents"}),

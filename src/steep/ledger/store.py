@@ -190,7 +190,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """
     if not write and not path.is_file():
         raise UserError("There is no ledger yet.", where=path, hint="steep generate")
-    connection = sqlite3.connect(path, isolation_level=None) if write else _reader(path)
+    connection = sqlite3.connect(path, isolation_level=None) if write else open_reader(path)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         version = _checked_version(connection, path, write=write)
@@ -209,7 +209,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return connection
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path) -> sqlite3.Connection:
     """Open a database to read it, also where nothing can be written.
 
     A reader of a database in WAL mode writes a file of shared memory beside it. Where that cannot
@@ -248,6 +248,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:  # SQLite itself rolls back on a full disk
             connection.execute("ROLLBACK")
         raise
+
+
+def is_current(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether a ledger has the tables of this version.
+
+    Raises:
+        UserError: It is not a ledger, or one of a newer version.
+    """
+    return _checked_version(connection, path, write=False) == len(MIGRATIONS)
 
 
 def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool) -> int:

@@ -59,13 +59,13 @@ def _chart(series: Series, arms: Sequence[Arm]) -> Html:
     rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
     panels = [
         Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}"),
-        Panel("learning rate", 110, rate, _rate, from_zero=True),
+        Panel("learning rate", 110, rate, rate_text, from_zero=True),
     ]
     title = "Training loss and learning rate by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)
 
 
-def _rate(value: float) -> str:
+def rate_text(value: float) -> str:
     """Return a learning rate in scientific notation: 3e-4."""
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
