@@ -13,7 +13,7 @@ from command_rules import RULES, check_packages, rule_for
 from docs_server import DocsServer
 from documentation import PAGES, ROOT, Command, Mention, Settings, name_of, parts_of
 from page_setups import SETUPS, Setup
-from page_world import World, check_output, parse_line, tree_of
+from page_world import TOKENS, World, check_output, parse_line, tree_of
 from small_project import write_project
 from steep_command import Steep
 
