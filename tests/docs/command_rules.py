@@ -20,6 +20,7 @@ from typing import Any
 from documentation import ROOT
 from fake_slurm import fake_sbatch
 from page_world import World
+from steep_command import wait_until
 
 Run = Callable[[World, list[str]], str]
 
@@ -167,8 +168,6 @@ def of_a_module(world: World, words: list[str]) -> str:
 def until_interrupted(world: World, words: list[str]) -> str:
     """Start it, wait for its address, and stop it with Ctrl-C."""
     running = world.steep.start(*words[1:], cwd=world.folder, variables=world.variables)
-    from steep_command import wait_until
-
     out = running.folder / "stdout"
     wait_until(lambda: "http://" in out.read_text() + (running.folder / "stderr").read_text())
     os.kill(running.pid, signal.SIGINT)
