@@ -79,13 +79,16 @@ SETUPS: dict[str, Setup] = {
         },
         keep={"scale": FEW},
     ),
+    "docs/docker.md": ELSEWHERE,
     "docs/documents.md": Setup("empty", write_handbook),
     # The tiny model's context is too short for a prompt with five solved examples.
     "docs/evaluation.md": Setup(keep={"evaluate": {"methods": ["likelihood"]}}),
     "docs/formats.md": ELSEWHERE,
     "docs/generation.md": Setup("configured"),
+    "docs/install.md": ELSEWHERE,
     "docs/many-gpus.md": Setup(prepare=write_script),
     "docs/quickstart.md": Setup("documents"),
+    "docs/report.md": Setup(words={"/tmp/page.html": "page.html"}),
     "docs/scaling.md": Setup(keep={"scale": FEW}),
     "docs/theory.md": Setup(
         "empty", write_points, words={"PROJECT": "points.json", "100000": "1000"}

@@ -129,7 +129,7 @@ def check_mention(mention: Mention) -> None:
         elif words[0] == "steep":
             parse_command(words)
         elif words[:2] == ["pip", "install"]:
-            check_packages(words)
+            check_packages([*words, "..."] if words[2:] == [] else words)
         else:
             assert rule_for(mention.text), "command_rules.py has no rule for it"
     except AssertionError as error:

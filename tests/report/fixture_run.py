@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -145,7 +145,7 @@ def write_run(root: Path, **tables: Any) -> Path:
         "evaluate": _write(root, "evaluate", {"models": 3}),
     }
     documents = [
-        {"id": f"doc{i}", "title": title, "text": "...", "metadata": {}}
+        {"id": f"doc{i}", "title": title, "text": _document(title), "metadata": {}}
         for i, title in enumerate(titles)
     ]
     write_jsonl(root / artifacts["documents"] / "documents.jsonl", documents)
@@ -279,6 +279,16 @@ def _subsets(title: str) -> list[tuple[str, ...]]:
     pairs: list[tuple[str, ...]] = list(combinations(entities, 2))
     triplets: list[tuple[str, ...]] = list(combinations(entities, 3))
     return pairs + triplets[:: max(1, len(triplets) // 8)]
+
+
+def _document(title: str) -> str:
+    """Return a text about the entities, two in each sentence, with some years."""
+    entities = ENTITIES[title]
+    sentences = [
+        f"{line.format(*pair)} That was in {1900 + 7 * number}."
+        for number, (line, pair) in enumerate(zip(SENTENCES, pairwise(entities), strict=False))
+    ]
+    return "\n\n".join(sentences)
 
 
 def _text(subset: tuple[str, ...], rank: int) -> str:

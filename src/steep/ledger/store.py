@@ -220,7 +220,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return connection
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         connection.close()
         if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
             raise
@@ -283,7 +283,7 @@ def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool)
             where=path,
             expected=f"format {len(MIGRATIONS)} or older",
             found=f"format {version}",
-            hint="upgrade: pip install -U steep",
+            hint="install the version of Steep that wrote it, or a later one",
         )
     return version
 

@@ -10,32 +10,16 @@ the script (`scripts/*.js`) adds what needs a click. The same artifacts give the
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
-from steep.core.formatting import count
-from steep.report.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Figure,
-    Fold,
-    Heading,
-    Model,
-    PageSection,
-    Part,
-    Series,
-    Stacked,
-    Strong,
-    Table,
-    absent,
-)
+from steep.report.blocks import PageSection, Series, absent
 from steep.report.caveats import caveats
-from steep.report.charts import series_class
+from steep.report.drawing import draw_section
 from steep.report.html import Html, el, join
 from steep.report.results import ResultTables
 from steep.report.run_data import ReportData, load_run
@@ -107,7 +91,6 @@ def comparison_page(found: ComparisonResult, name: str, series: Series) -> str:
 
 
 def _page(title: str, header: Html, found: Sequence[PageSection], series: Series) -> str:
-    links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
     drawn = (draw_section(each, series) for each in found)
     script = page_script()
     return Template(_asset("page.html")).substitute(
@@ -116,9 +99,17 @@ def _page(title: str, header: Html, found: Sequence[PageSection], series: Series
         script=script,
         script_hash=content_hash(script),
         header=header.text,
-        contents=el("nav", *links, aria_label="Contents").text,
+        contents=_contents(found).text,
         sections=join(drawn, "\n").text,
     )
+
+
+def _contents(found: Sequence[PageSection]) -> Html:
+    """Return links to the sections; nothing for a page with one."""
+    if len(found) < 2:
+        return Html("")
+    links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
+    return el("nav", *links, aria_label="Contents")
 
 
 def result_sections(tables: ResultTables) -> list[PageSection]:
@@ -152,72 +143,3 @@ def content_hash(text: str) -> str:
 
 def _asset(name: str) -> str:
     return files("steep.report").joinpath(name).read_text(encoding="utf-8")
-
-
-# ---- blocks --------------------------------------------------------------------------------------
-
-
-def draw_section(found: PageSection, series: Series) -> Html:
-    """Return the markup of a section."""
-    opening = el("p", found.opening, class_="opening") if found.opening else None
-    blocks = _drawn(found.blocks, series)
-    return el("section", el("h2", found.title), opening, *blocks, id=found.anchor)
-
-
-def _drawn(blocks: Iterable[Block], series: Series) -> Iterator[Html | None]:
-    for block in blocks:
-        match block:
-            case str():
-                yield el("p", block, class_="prose")
-            case Table():
-                yield _table(block, series)
-            case Figure():
-                yield el("figure", block.draw(series), el("figcaption", block.caption))
-            case Bullets():
-                yield el("ul", *(el("li", each) for each in block.items), class_="said")
-            case Part():
-                yield el("div", el("h3", block.heading), *_drawn(block.blocks, series))
-            case Fold():
-                inner = _drawn(block.blocks, series)
-                yield el("details", el("summary", block.summary), *inner)
-            case _:
-                yield block
-
-
-def _table(found: Table, series: Series) -> Html:
-    """Return a table that scrolls in its own box."""
-    kinds = [None if index in found.texts else "number" for index in range(len(found.headings))]
-    head = [_heading(each, kind) for each, kind in zip(found.headings, kinds, strict=True)]
-    rows = []
-    for row in found.rows:
-        first, *others = [_cell(cell, series) for cell in row]
-        cells = [el("td", cell, class_=kind) for cell, kind in zip(others, kinds[1:], strict=True)]
-        rows.append(el("tr", el("th", first, scope="row", class_=kinds[0]), *cells))
-    inner = el("table", el("thead", el("tr", *head)), el("tbody", *rows))
-    note = el("p", found.caption, class_="note") if found.caption else None
-    return el("div", el("div", inner, class_="scroll"), note, class_="table")
-
-
-def _heading(heading: Heading, kind: str | None) -> Html:
-    first, second = (heading, "") if isinstance(heading, str) else heading
-    return el("th", first, _detail(second), scope="col", class_=kind)
-
-
-def _cell(cell: Cell, series: Series) -> Html | str:
-    match cell:
-        case int():
-            return count(cell)
-        case Stacked():
-            return el("span", cell.main, _detail(cell.detail))
-        case Strong():
-            return el("strong", cell.text)
-        case Model():
-            swatch = el("i", class_=f"swatch {series_class(series.get(cell.name, 0))}")
-            key = el("span", swatch, cell.name, class_="key")
-            more = cell.suffix or cell.detail
-            return el("span", key, cell.suffix, _detail(cell.detail)) if more else key
-    return cell
-
-
-def _detail(text: str) -> Html | None:
-    return el("span", text, class_="detail") if text else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.corpus.diversity_result import Diversity, read_diversity
 from steep.corpus.passage import PASSAGES_NAME, stream_rows
+from steep.corpus.source_spans import SourceText, read_sources
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
@@ -26,6 +27,8 @@ from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
+DOCUMENTS_NAME = "documents.jsonl"
+READ_ROWS = 1024  # passages whose texts are in memory at once
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
@@ -54,8 +57,13 @@ class Documents:
 
     titles: Mapping[str, str]
     whole_of: Mapping[str, str]
+    path: Path | None = None  # of the artifact
     counts: Mapping[str, int] = field(default_factory=dict)
     skipped: Sequence[SkippedSource] = ()
+
+    def sources(self, ids: Container[str]) -> Mapping[str, SourceText]:
+        """Read the texts of whole documents."""
+        return read_sources(self.path / DOCUMENTS_NAME, ids) if self.path else {}
 
 
 class FailureCount(NamedTuple):
@@ -145,14 +153,17 @@ class CorpusSummary:
     rejected_rows: Sequence[RejectedSample]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Read the texts of passages, all at once."""
+        """Read the texts of passages, in one pass with few others in memory."""
+        import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.dataset as ds
+        import pyarrow.parquet as pq
 
-        table = ds.dataset(self.path / "passages.parquet").to_table(
-            columns=["id", "text"], filter=pc.field("id").isin(list(ids))
-        )
-        return {row["id"]: row["text"] for row in table.to_pylist()}
+        wanted, found = pa.array(ids, pa.string()), dict[str, str]()
+        file = pq.ParquetFile(self.path / PASSAGES_NAME)
+        for batch in file.iter_batches(READ_ROWS, columns=["id", "text"]):
+            own = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            found |= {row["id"]: row["text"] for row in own.to_pylist()}
+        return found
 
     def rejected_texts(self, indices: Sequence[int]) -> list[str]:
         """Read the texts of a few rejected rows."""
@@ -335,11 +346,12 @@ def _artifacts(root: Path, named: Mapping[str, Any]) -> list[ArtifactRef]:
 def _documents(ref: ArtifactRef) -> Documents:
     titles: dict[str, str] = {}
     whole_of: dict[str, str] = {}
-    for row in read_jsonl(_existing(ref.path / "documents.jsonl")):
+    for row in read_jsonl(_existing(ref.path / DOCUMENTS_NAME)):
         whole = (row.get("metadata") or {}).get("part_of", row["id"])
         whole_of[row["id"]] = whole
         titles.setdefault(whole, row.get("title") or whole)
-    return _from_json(Documents, {**ref.manifest, "titles": titles, "whole_of": whole_of})
+    own = {"titles": titles, "whole_of": whole_of, "path": ref.path}
+    return _from_json(Documents, {**ref.manifest, **own})
 
 
 def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:

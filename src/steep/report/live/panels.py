@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from steep.core.formatting import cost_of, dollars, duration, plural, shorten
 from steep.core.run_progress import TaskProgress
 from steep.report.blocks import Block, Cell, Column, Fold, PageSection, Table, facts, table
+from steep.report.drawing import draw_section
 from steep.report.html import Html, el, join
 from steep.report.live.moments import moment
 from steep.report.live.now import number_text
 from steep.report.live.run import LiveCalls, LiveRun, LiveStage, LiveText
-from steep.report.render import draw_section, result_sections
+from steep.report.render import result_sections
 
 EXCERPT = 420  # characters of a text; all of it is folded below
 MOST_TEXT = 20_000  # characters of a folded text

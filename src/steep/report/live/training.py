@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from steep.core.formatting import UNKNOWN, count, decimal, duration
 from steep.report.blocks import Block, Figure, Model, PageSection, Series, Table, table
 from steep.report.charts import Curve, Panel, curve_chart
+from steep.report.drawing import draw_section
 from steep.report.html import Html
 from steep.report.live.run import LiveRun, LiveTraining
-from steep.report.render import draw_section
-from steep.report.sections.training import rate_text, running_mean, thin
+from steep.report.sections.training import loss_text, rate_text, running_mean, thin
 
 CAPTION = (
     "Training loss (dots) with its running mean (lines), and learning rate, while training goes on."
@@ -39,8 +39,8 @@ def _chart(series: Series, found: Sequence[LiveTraining]) -> Html:
             points = thin([(p.tokens, p.learning_rate) for p in each.points])
             rate.append(Curve(each.name, color, points))
     panels = [
-        Panel("loss (nats per token)", 240, loss, lambda value: f"{value:g}"),
-        Panel("learning rate", 90, rate, rate_text, from_zero=True),
+        Panel("loss (nats per token)", 240, loss, lambda value: f"{value:g}", loss_text),
+        Panel("learning rate", 90, rate, rate_text, rate_text, from_zero=True),
     ]
     title = "Training loss and learning rate by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)

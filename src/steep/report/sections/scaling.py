@@ -260,7 +260,7 @@ def _gate(found: MetricStudy, study: StudyResult) -> Table | None:
         "The largest size of each arm, as the mean of its models, against the base, the base with "
         "retrieved texts, and arms with equal training tokens. " + _reading(found, study)
     )
-    return Table(["", *(each.arm for each in found.gains)], rows, caption)
+    return Table(["", *(each.arm for each in found.gains)], rows, caption, one_kind=False)
 
 
 def _reading(found: MetricStudy, study: StudyResult) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from steep.core.formatting import UNKNOWN, decimal, duration
 from steep.report.blocks import (
@@ -58,11 +59,16 @@ def _chart(series: Series, arms: Sequence[Arm]) -> Html:
     loss = [_curve(arm, series[arm.name], "loss", smooth=True) for arm in arms]
     rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
     panels = [
-        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}"),
-        Panel("learning rate", 110, rate, rate_text, from_zero=True),
+        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", loss_text),
+        Panel("learning rate", 110, rate, rate_text, rate_text, from_zero=True),
     ]
     title = "Training loss and learning rate by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)
+
+
+def loss_text(value: float) -> str:
+    """Return a loss in nats per token."""
+    return decimal(value, 3)
 
 
 def rate_text(value: float) -> str:
@@ -79,11 +85,12 @@ def _curve(arm: Arm, color: int, field: str, *, smooth: bool) -> Curve:
 def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the mean over a centered tenth of the curve; the window narrows at both ends."""
     half = max(1, len(points) // 20)
+    sums = [0.0, *accumulate(y for _, y in points)]
     smooth = []
     for index, (x, _) in enumerate(points):
         reach = min(half, index, len(points) - 1 - index)
-        window = [y for _, y in points[index - reach : index + reach + 1]]
-        smooth.append((x, sum(window) / len(window)))
+        window = sums[index + reach + 1] - sums[index - reach]
+        smooth.append((x, window / (2 * reach + 1)))
     return smooth
 
 
