@@ -2,7 +2,7 @@
 # `make check` for developers.
 PYTHON ?= python3
 VENV ?= .venv
-# The CPU build of PyTorch; with a GPU, name the build that suits it: make demo TORCH=torch
+# docs/install.md says which builds of PyTorch there are. To choose another: make demo TORCH=torch
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-for-development
@@ -51,9 +51,11 @@ $(DEV): $(STAMP)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,documents]'
 	touch $(DEV)
 
-# What only the tests need: a cluster of two nodes is started for them on this machine.
+# What only the tests need: a cluster of two nodes is started for them on this machine, and the server
+# of llama.cpp reads exported models.
 $(TESTS): $(DEV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ray,lora,rag,lm-eval,inspect,sources]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --no-deps xllamacpp
 	touch $(TESTS)
 
 clean:

@@ -18,13 +18,22 @@ from steep.llm.requests import RequestClient
 
 SECTION = "evaluate.servers.m"
 PATIENCE = RetryPolicy(pause_s=0.001, total_s=30.0)
+_open: list[Ledger] = []
 
 
 def short_lived_ledger() -> Ledger:
     """A ledger in a folder that goes with this process."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Ledger(folder / "ledger.db")
+    ledger = Ledger(folder / "ledger.db")
+    _open.append(ledger)
+    return ledger
+
+
+def close_ledgers() -> None:
+    """Close the ledgers of the callers that a test has made."""
+    while _open:
+        _open.pop().close()
 
 
 def calling(

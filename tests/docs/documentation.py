@@ -160,7 +160,7 @@ def _commands(block: Block, name: str) -> Iterator[Command]:
 
 def without_comment(line: str) -> str:
     """Return a line of a shell without the comment at its end."""
-    return re.sub(r"(^|\s+)#(\s.*|$)", "", line).strip()
+    return re.sub(r"^#.*|\s+#(\s.*|$)", "", line).strip()
 
 
 def _mentions(block: Block, name: str) -> Iterator[Mention]:

@@ -85,6 +85,11 @@ def write_script(folder: Path) -> None:
     (folder / "train.sh").write_text(re.findall("```shell\n(.*?)```", page, re.DOTALL)[0])
 
 
+def copy_configuration(folder: Path) -> None:
+    """Copy the configuration to the name that docs/view.md has for another one."""
+    (folder / "other.yaml").write_text((folder / "steep.yaml").read_text())
+
+
 ELSEWHERE = Setup("empty")  # pages whose commands are not those of a project
 FEW = {"tokens": [100, 200, 400], "seeds": 1, "epochs": 1}  # points of a study
 
@@ -107,13 +112,16 @@ SETUPS: dict[str, Setup] = {
         },
         keep={"scale": FEW},
     ),
+    "docs/docker.md": ELSEWHERE,
     "docs/documents.md": Setup("empty", write_handbook),
     # The tiny model's context is too short for a prompt with five solved examples.
     "docs/evaluation.md": Setup(keep={"evaluate": {"methods": ["likelihood"]}}),
     "docs/formats.md": ELSEWHERE,
     "docs/generation.md": Setup("configured"),
+    "docs/install.md": ELSEWHERE,
     "docs/many-gpus.md": Setup(prepare=write_script),
     "docs/quickstart.md": Setup("documents"),
+    "docs/report.md": Setup(words={"/tmp/page.html": "page.html"}),
     "docs/scaling.md": Setup(keep={"scale": FEW}),
     "docs/theory.md": Setup(
         "empty", write_points, words={"PROJECT": "points.json", "100000": "1000"}
@@ -127,6 +135,7 @@ SETUPS: dict[str, Setup] = {
     "docs/reproduce.md": Setup("empty", copy_quality, keep=QUALITY),
     "examples/handbook/README.md": Setup("empty", copy_example("handbook")),
     "examples/quality/README.md": Setup("empty", copy_quality, keep=QUALITY),
+    "docs/view.md": Setup(prepare=copy_configuration),
     "docs/vllm-ray.md": Setup("configured"),
     "examples/world/README.md": ELSEWHERE,
     "README.md": Setup("documents", words={"DIR": "documents"}),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 from documentation import Command, Settings
 from small_project import settle
-from steep_command import Ended, Steep, environment
+from steep_command import PATIENCE_S, Ended, Steep, environment
 
 from steep.config_loading import ConfigSource, load_config, parse_config
 from steep.core.yaml_reading import parse_yaml
@@ -28,7 +31,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "instruct": {"context_tokens": 32, "batch_sequences": 2},
     "forgetting": {"context_tokens": 64},
 }
-TOKENS = 6 * 4 * 64  # of each trained model
+TOKENS = 2 * 4 * 64  # of each trained model: two steps
 ENGINES_ELSEWHERE = ("vllm", "ray", "transformers", "embedded")  # the scripted endpoint writes
 
 
@@ -72,12 +75,17 @@ class World:
         return self.succeeded(words, self.steep(*words, cwd=self.folder, **self._all(variables)))
 
     def run_program(self, words: list[str], **variables: str) -> str:
-        """Run another program."""
-        ended = subprocess.run(
-            words, cwd=self.folder, env=environment(**self._all(variables)),
-            capture_output=True, text=True, timeout=200,
+        """Run another program; none of its processes outlives it."""
+        process = subprocess.Popen(
+            words, cwd=self.folder, env=environment(**self._all(variables)), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
-        return self.succeeded(words, Ended(ended.returncode, ended.stdout, ended.stderr))
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return self.succeeded(words, Ended(process.returncode, out, err))
 
     def succeeded(self, words: list[str], ended: Ended) -> str:
         said = f"{ended.out}{ended.err}"

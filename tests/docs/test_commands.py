@@ -13,7 +13,7 @@ from command_rules import RULES, check_packages, rule_for
 from docs_server import DocsServer
 from documentation import PAGES, ROOT, Command, Mention, Settings, name_of, parts_of
 from page_setups import SETUPS, Setup
-from page_world import World, check_output, parse_line, tree_of
+from page_world import TOKENS, World, check_output, parse_line, tree_of
 from small_project import write_project
 from steep_command import Steep
 
@@ -39,7 +39,7 @@ def configured(
 ) -> Path:
     """A project in which nothing was done yet."""
     folder = tmp_path_factory.mktemp("docs") / "project"
-    return write_project(folder, addresses[0], tiny_directory).parent
+    return write_project(folder, addresses[0], tiny_directory, train={"tokens": TOKENS}).parent
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def check_mention(mention: Mention) -> None:
         elif words[0] == "steep":
             parse_command(words)
         elif words[:2] == ["pip", "install"]:
-            check_packages(words)
+            check_packages([*words, "..."] if words[2:] == [] else words)
         else:
             assert rule_for(mention.text), "command_rules.py has no rule for it"
     except AssertionError as error:

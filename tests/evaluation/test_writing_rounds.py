@@ -72,7 +72,7 @@ def run(scripted: Scripted, sources: Sources, **fields: Any) -> Writing:
         sources=sources,
         writer=engine,
         checks=Checks(sources, engine, engine, 64, 0),
-        progress=lambda label, sends: no_progress,
+        progress=lambda *_: no_progress,
         costs=lambda: [],
         setup=SimpleNamespace(base_name="b"),
     )
@@ -147,19 +147,21 @@ def test_the_kinds_of_a_text_are_written_in_turn_and_name_what_was_asked() -> No
 
 @pytest.mark.parametrize(("prices", "cost"), [({}, "unknown"), (PRICES, "$0.5000")])
 def test_all_stages_share_one_progress(prices: dict[str, float], cost: str) -> None:
-    lines: list[tuple[int, dict[str, Any]]] = []
+    lines: list[tuple[int, int, Any]] = []
     callers: Any = SimpleNamespace(spent_usd=0.5)
     setup: Any = SimpleNamespace(evaluate=SimpleNamespace(servers={}))
     settings = QuestionsConfig(writer=WRITER.model_copy(update=prices))
     limit: Any = None
     session = WritingSession(settings, documents(1), callers, limit, setup)
-    shown: Any = SimpleNamespace(update=lambda done, **facts: lines.append((done, facts)))
+    shown: Any = SimpleNamespace(
+        update=lambda done, total, facts: lines.append((done, total, facts))
+    )
     session._shown = shown
-    session.progress("1: writing", sends=True)(16, 16)
-    session.progress("1: known to the base model", sends=False)(5, 5)
-    session.progress("1: one sentence is enough", sends=True)(1, 9)
+    session.progress("1: writing", True, 0, 70)(16, 16)
+    session.progress("1: known to the base model", False, 0, 70)(5, 5)
+    session.progress("1: one sentence is enough", True, 4, 70)(1, 9)
+    rounds = ("1: writing 16/16", "1: known to the base model 5/5", "1: one sentence is enough 1/9")
     assert lines == [
-        (16, {"round": "1: writing 16/16", "project_cost": cost}),
-        (16, {"round": "1: known to the base model 5/5", "project_cost": cost}),
-        (17, {"round": "1: one sentence is enough 1/9", "project_cost": cost}),
+        (done, 70, {"round": shown, "calls": calls, "project cost": cost})
+        for done, shown, calls in zip((0, 0, 4), rounds, ("16", "16", "17"), strict=True)
     ]

@@ -12,6 +12,7 @@ from model_calls import call, complete, texts
 
 from steep.core.calls import Call, Message
 from steep.core.errors import UserError
+from steep.llm.client import DecodingStep
 from steep.llm.local import client as local_client
 from steep.llm.local.client import EmbeddedClient
 from steep.testing.tiny_model import CONTEXT_TOKENS
@@ -149,10 +150,13 @@ def test_what_exceeds_the_context_is_skipped(client: EmbeddedClient) -> None:
 
 
 def test_progress_counts_the_tokens_written(tiny_directory: Path) -> None:
-    counted: list[int] = []
-    counting = EmbeddedClient(tiny_directory, on_tokens=counted.append)
+    counted: list[DecodingStep] = []
+    counting = EmbeddedClient(tiny_directory, on_step=counted.append)
     answers = complete(counting, [call(max_tokens=3), call(1, max_tokens=6)])
-    assert sum(counted) == sum(each.usage.completion_tokens for each in answers)
+    written = sum(step.new_tokens for step in counted)
+    assert written == sum(each.usage.completion_tokens for each in answers)
+    assert counted[0] == DecodingStep(0, calls=2, ended=0, tokens=0, most_tokens=6)
+    assert counted[-1].ended == 2 or counted[-1].tokens == 6
 
 
 def test_a_model_without_a_chat_template_is_refused(tiny_directory: Path, tmp_path: Path) -> None:

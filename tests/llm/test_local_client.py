@@ -13,7 +13,7 @@ from model_calls import call, complete, texts
 
 from steep.core.calls import Call, Message
 from steep.core.errors import UserError
-from steep.llm.client import FatalError
+from steep.llm.client import DecodingStep, FatalError
 from steep.llm.local.client import TransformersClient
 from steep.testing.tiny_model import CONTEXT_TOKENS
 
@@ -143,11 +143,12 @@ def test_what_exceeds_the_context_is_skipped(client: TransformersClient) -> None
 
 
 def test_progress_counts_the_tokens_written(sharp_directory: Path) -> None:
-    counted: list[int] = []
-    client = TransformersClient(sharp_directory, device="cpu", on_tokens=counted.append)
+    counted: list[DecodingStep] = []
+    client = TransformersClient(sharp_directory, device="cpu", on_step=counted.append)
     answers = complete(client, [call(max_tokens=3), call(1, max_tokens=6)])
     asyncio.run(client.close())
-    assert sum(counted) == sum(each.usage.completion_tokens for each in answers) == 9
+    written = sum(step.new_tokens for step in counted)
+    assert written == sum(each.usage.completion_tokens for each in answers) == 9
 
 
 def test_a_model_without_a_chat_template_is_refused(tiny_directory: Path, tmp_path: Path) -> None:

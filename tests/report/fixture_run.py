@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -103,6 +103,12 @@ COUNTS = {
     "skipped": 0,
     "to_do": 2,
 }
+BY_STEP = [  # of `COUNTS` and `USAGE`
+    ("entities", {"done": 6}, (9_000, 0, 900)),
+    ("pairs", {"done": 200, "refused": 2, "truncated": 10, "empty": 3, "failed": 4, "to_do": 2},
+     (87_406, 50_240, 40_011)),
+    ("triplets", {"done": 51, "truncated": 5}, (22_000, 11_000, 12_000)),
+]  # fmt: skip
 RECORDED = "entigraph-large"
 CONFIG = """\
 name: demo
@@ -145,7 +151,7 @@ def write_run(root: Path, **tables: Any) -> Path:
         "evaluate": _write(root, "evaluate", {"models": 3}),
     }
     documents = [
-        {"id": f"doc{i}", "title": title, "text": "...", "metadata": {}}
+        {"id": f"doc{i}", "title": title, "text": _document(title), "metadata": {}}
         for i, title in enumerate(titles)
     ]
     write_jsonl(root / artifacts["documents"] / "documents.jsonl", documents)
@@ -213,10 +219,46 @@ def _write_run_directory(root: Path, artifacts: dict[str, Any]) -> Path:
         "artifacts": artifacts,
         "hardware": "2 CPU cores, 4 GB, no GPU",
         "wall_s": wall_s,
+        "versions": {"steep": "0.1.0", "python": "3.12.1", "torch": "2.9.1"},
+        "inputs": {"documents": "d" * 64, "questions": "e" * 64},
+        "changed": {"documents": {"path": "/home/me/articles"}, "train": {"tokens": 16_384}},
+        **_spending(),
     }
     write_json(directory / "run.json", run)
     write_text(directory / "config.yaml", CONFIG)
     return directory
+
+
+def _spending() -> dict[str, Any]:
+    """What texts and endpoints took: of 271 answers, 236 became passages and 6 prepare texts."""
+    answers = {"": (236, 44_011), "truncated": (15, 5_000), "repetition": (8, 3_000)}
+    return {
+        "outcomes": [
+            {"reason": reason, "calls": calls, "completion_tokens": tokens, "known_usd": 0.0,
+             "unpriced": 0}
+            for reason, (calls, tokens) in answers.items()
+        ],
+        "endpoints": [
+            {"endpoint": "in process", "model": "SmolLM2-135M-Instruct", "answered": 277,
+             "failed": 4, "attempts": 310, "usage": USAGE, "known_usd": 0.0, "unpriced": 0,
+             "latency_s": [1.1, 2.5, 9.0]}
+        ],
+        "lost": {"attempts": 12, "tokens": 5_400, "cost_usd": 0.0, "unpriced": 0},
+    }  # fmt: skip
+
+
+def _steps() -> list[dict[str, Any]]:
+    return [
+        {
+            "recipe": "entigraph",
+            "step": step,
+            "counts": {"planned": sum(counts.values()), **counts},
+            "usage": dict(zip(USAGE, usage, strict=True)),
+            "known_usd": 0.0,
+            "unpriced": 0,
+        }
+        for step, counts, usage in BY_STEP
+    ]
 
 
 def _documents_manifest() -> dict[str, Any]:
@@ -231,6 +273,9 @@ def _generate_manifest() -> dict[str, Any]:
         "counts": COUNTS,
         "usage": USAGE,
         "cost_usd": 0.0,
+        "known_usd": 0.0,
+        "unpriced": 0,
+        "by_step": _steps(),
         "failures": [{"reason": "no answer within 300 s", "calls": 4}],
         "busy_s": 301.5,
     }
@@ -279,6 +324,16 @@ def _subsets(title: str) -> list[tuple[str, ...]]:
     pairs: list[tuple[str, ...]] = list(combinations(entities, 2))
     triplets: list[tuple[str, ...]] = list(combinations(entities, 3))
     return pairs + triplets[:: max(1, len(triplets) // 8)]
+
+
+def _document(title: str) -> str:
+    """Return a text about the entities, two in each sentence, with some years."""
+    entities = ENTITIES[title]
+    sentences = [
+        f"{line.format(*pair)} That was in {1900 + 7 * number}."
+        for number, (line, pair) in enumerate(zip(SENTENCES, pairwise(entities), strict=False))
+    ]
+    return "\n\n".join(sentences)
 
 
 def _text(subset: tuple[str, ...], rank: int) -> str:

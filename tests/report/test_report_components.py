@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steep.core.files import write_rows
 from steep.core.formatting import duration, points
 from steep.corpus.diversity_result import Diversity
+from steep.corpus.passage import PASSAGES_NAME, Passage
 from steep.report.blocks import Table
 from steep.report.charts import ticks
+from steep.report.drawing import draw_section
+from steep.report.entity_counts import count_entities, extracted_names
 from steep.report.html import el, number
-from steep.report.render import draw_section
 from steep.report.results import ResultTables
 from steep.report.run_data import (
     CorpusSummary,
@@ -23,11 +27,12 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
-from steep.report.sections.corpus import _recipe_table, sample_passages
+from steep.report.sections.corpus import _recipe_table
 from steep.report.sections.diversity import diversity
-from steep.report.sections.entities import LISTED, SHOWN, count_entities, entities, extracted_names
+from steep.report.sections.entities import LISTED, SHOWN, entities
 from steep.report.sections.generation import cost
 from steep.report.sections.new_information import new_information
+from steep.report.sections.samples import sample_passages
 from steep.report.sections.training import MOST_POINTS, running_mean, thin
 
 
@@ -35,7 +40,9 @@ def passage(number: int, document: str, *subset: str) -> SamplePassage:
     return SamplePassage(f"p{number}", document, f"c{number}", number, "entigraph", subset, 50)
 
 
-def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> ReportData:
+def small_run(
+    passages: list[SamplePassage], entities: dict[str, list[str]], corpus: Path = Path()
+) -> ReportData:
     wholes = {"a#1": "a", "a#2": "a", "b": "b"}
     generation = Generation(counts={}, entities=entities)
     return ReportData(
@@ -48,10 +55,19 @@ def small_run(passages: list[SamplePassage], entities: dict[str, list[str]]) -> 
         artifacts=[],
         documents=Documents({"a": "A", "b": "B"}, wholes),
         generation=generation,
-        corpus=CorpusSummary(Path(), {}, {}, {}, passages, []),
+        corpus=CorpusSummary(corpus, {}, {}, {}, passages, []),
         arms=[],
         tables=ResultTables(),
     )
+
+
+def write_texts(corpus: Path, passages: list[SamplePassage], text: str = "a text") -> None:
+    rows = (
+        Passage(each.id, text, each.document_id, each.call_id, each.rank, each.recipe,
+                tuple(each.subset), each.words)
+        for each in passages
+    )  # fmt: skip
+    write_rows(corpus / PASSAGES_NAME, list(rows), Passage)
 
 
 def test_entities_are_merged_over_spellings_and_parts() -> None:
@@ -96,11 +112,14 @@ def test_questions_and_prompts_are_no_entities_and_few_parts_have_a_row_each() -
     ]  # fmt: skip
 
 
-def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded() -> None:
+def test_the_most_frequent_cooccurrences_stand_first_and_the_rest_is_folded(
+    tmp_path: Path,
+) -> None:
     pairs = [("hub", f"e{number:03}") for number in range(LISTED + 4)]
     passages = [passage(i, "a", *pair) for i, pair in enumerate([*pairs, *pairs[7:8]])]
 
-    text = draw_section(entities(small_run(passages, {"a": ["hub"]})), {}).text
+    write_texts(tmp_path, passages)
+    text = draw_section(entities(small_run(passages, {"a": ["hub"]}, tmp_path)), {}).text
 
     assert "e007 (2), e000 (1), e001 (1), e002 (1)<" in text
     assert f"{LISTED - SHOWN} more entities" in text and "5 entities with fewer passages" in text
@@ -147,6 +166,14 @@ def test_samples_are_spread_over_documents_whatever_the_order_of_the_rows() -> N
     assert sample_passages(rows[::-1], 5) == shown
 
 
+def test_samples_have_all_recipes_before_a_second_one_of_any() -> None:
+    rows = [passage(i, f"d{i % 7}") for i in range(50)]
+    rows += [replace(passage(60 + i, "d1"), recipe=f"r{i % 3}") for i in range(6)]
+    shown = [row.recipe for row in sample_passages(rows, 8)]
+    assert set(shown[:4]) == set(shown[4:]) == {"entigraph", "r0", "r1", "r2"}
+    assert len({row.document_id for row in sample_passages(rows[:50], 7)}) == 7
+
+
 def test_raw_texts_are_shown_only_when_there_is_nothing_else() -> None:
     raw = SamplePassage("raw", "a", None, 0, "documents", (), 90)
 
@@ -174,13 +201,25 @@ def test_numbers_are_formatted() -> None:
 def test_the_diversity_of_texts_is_shown_by_recipe_and_model() -> None:
     found = Diversity(
         "qa", "gpt", 20, 4000, 12, 2000, 3.456, (0.1, 0.25, 0.5, 1.0), 0.0, 7,
-        (0.5, 0.1234, 0.0, None), 9, 2 / 3, 30, None,
+        (0.5, 0.1234, 0.0, None), 9, 2 / 3, 30, None, 0.25, 1200, 0.9,
     )  # fmt: skip
     part = diversity([found])
     assert part is not None and diversity([]) is None
     within, source = (block for block in part.blocks if isinstance(block, Table))
     assert within.rows == [["qa (gpt)", 4000, 2000, "3.46", "25.0%", "100.0%", "0.0%"]]
-    assert source.rows == [["qa (gpt)", "50.00%", "12.34%", "0.00%", "none", "66.7%", "none"]]
+    assert source.rows == [
+        [
+            "qa (gpt)",
+            "50.00%",
+            "12.34%",
+            "0.00%",
+            "none",
+            "25.0%",
+            "90.0% of 1,200",
+            "66.7%",
+            "none",
+        ]
+    ]
     assert source.caption is not None
     assert "7 documents with 9 entities and 30 pairs" in source.caption
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -24,9 +25,12 @@ from fixture_run import (
 
 from steep.core.calls import STATUSES
 from steep.core.errors import UserError
-from steep.core.files import read_json
+from steep.core.files import read_json, write_jsonl
+from steep.report.blocks import Figure
 from steep.report.render import render_report
+from steep.report.run_data import load_run
 from steep.report.sections import corpus as corpus_section
+from steep.report.sections.training import training
 
 PASSAGES = "passages.parquet"
 
@@ -155,7 +159,13 @@ def test_a_ledger_that_does_not_add_up_says_so(tmp_path: Path, run_directory: Pa
 
 
 def test_an_unknown_cost_is_never_zero(tmp_path: Path, run_directory: Path) -> None:
-    edit(artifact(tmp_path, run_directory, "generate") / "manifest.json", cost_usd=None)
+    manifest = artifact(tmp_path, run_directory, "generate") / "manifest.json"
+    steps = [{**each, "unpriced": 3} for each in read_json(manifest)["by_step"]]
+    edit(manifest, cost_usd=None, unpriced=271, by_step=steps)
+    run = read_json(run_directory / "run.json")
+    for name in ("outcomes", "endpoints"):
+        run[name] = [{**each, "unpriced": 3} for each in run[name]]
+    edit(run_directory / "run.json", **{**run, "lost": {}})
 
     text = render(tmp_path, run_directory).text
 
@@ -192,7 +202,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path: Path, run_directory: Path)
 
     page = render(tmp_path, run_directory)
 
-    assert page.tags["script"] == clean.tags["script"] == 0
+    assert page.tags["script"] == clean.tags["script"] == 2  # its own, and data
     assert page.tags["img"] == page.tags["b"] == page.tags["em"] == page.tags["u"] == 0
     assert page.text.count(hostile) == 10
     assert "<b>Nine</b>" in page.text and "<em>graph</em>" in page.text
@@ -217,7 +227,7 @@ def test_every_chart_has_a_name(tmp_path: Path, run_directory: Path) -> None:
 
     charts = re.findall(r'<div role="img" aria-label="[^"]+" class="chart \w+">', markup)
     drawings = re.findall(r"<svg ([^>]*)>", markup)
-    assert len(charts) == 4 == markup.count('role="img"')
+    assert len(charts) == 6 == markup.count('role="img"')
     parts = ("viewBox", "x=")  # of a drawing that is hidden itself
     assert all('aria-hidden="true"' in each or each.startswith(parts) for each in drawings)
 
@@ -239,7 +249,7 @@ def test_a_run_without_questions_says_so(tmp_path: Path, run_directory: Path) ->
     assert "learned from 6 documents" not in text
     assert "The intervals cover" not in text
     assert "was not measured" in text
-    assert "Nothing was measured" in text
+    assert "This run asked no questions." in text
     assert "chance" not in text
 
 
@@ -250,17 +260,14 @@ def test_a_run_of_imported_texts_has_no_ledger_and_no_entities(
 
     text = render(tmp_path, run_directory).text
 
-    assert "planned no calls" in text
-    assert "No entities to list: there are none." in text
-    assert "has no corpus" in text
+    assert "This run planned no calls and has no corpus." in text
+    assert "Entities" not in text and "The entities" not in text
 
 
 def test_entities_without_passages_give_no_table(tmp_path: Path, run_directory: Path) -> None:
     drop_artifact(run_directory, "corpus")
 
-    assert (
-        "no passage of this run is about several entities" in render(tmp_path, run_directory).text
-    )
+    assert "The entities that the generator extracted" not in render(tmp_path, run_directory).text
 
 
 def test_a_run_that_trained_nothing_says_so(tmp_path: Path, run_directory: Path) -> None:
@@ -268,7 +275,8 @@ def test_a_run_that_trained_nothing_says_so(tmp_path: Path, run_directory: Path)
 
     text = render(tmp_path, run_directory).text
 
-    assert "No model was trained in this run." in text
+    assert "This run trained no model and asked no questions." in text
+    assert "Continued pretraining" not in text
     assert "trained once" not in text
 
 
@@ -429,3 +437,40 @@ def test_texts_of_one_origin_are_not_compared(tmp_path: Path, run_directory: Pat
     text = render(tmp_path, run_directory).text
     assert "Two texts about" not in text
     assert "Recorded texts" not in text
+
+
+def test_losses_on_the_same_texts_are_drawn_below_the_training_loss(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    for path in (tmp_path / ".steep").glob("train-*/validation.jsonl"):
+        before, after = path.read_text().splitlines()
+        path.write_text(f'{before}\n{{"step": 32, "synthetic": 2.5, "replay": 2.9}}\n{after}\n')
+    run = load_run(tmp_path, run_directory)
+    section = training(run)
+    assert section is not None
+    figure = next(block for block in section.blocks if isinstance(block, Figure))
+    drawn = figure.draw(run.series).text
+    labels = re.findall(r'<p class="group">(.*?)</p>', drawn)
+    assert labels == [
+        "loss (nats per token)",
+        "loss on held-out synthetic text",
+        "loss on held-out general text",
+    ]
+    assert "16,384 training tokens: loss on held-out synthetic text 2.200" in drawn
+    assert "0 training tokens: loss on held-out general text 2.800" in drawn
+
+
+def test_the_page_of_a_large_run_stays_small(tmp_path: Path, run_directory: Path) -> None:
+    path = artifact(tmp_path, run_directory, "corpus") / PASSAGES
+    rows = pq.read_table(path)
+    many = pa.concat_tables([rows] * 80)
+    ids = pa.array([f"p{number}" for number in range(many.num_rows)])
+    pq.write_table(many.set_column(many.column_names.index("id"), "id", ids), path)
+    for steps in (tmp_path / ".steep").glob("train-*/metrics.jsonl"):
+        row = json.loads(steps.read_text().splitlines()[0])
+        write_jsonl(steps, [row | {"tokens": 512 * step} for step in range(1, 20_001)])
+
+    page = render_report(tmp_path, run_directory)
+
+    assert many.num_rows > 15_000
+    assert page.stat().st_size < 6e6

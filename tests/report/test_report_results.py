@@ -51,6 +51,12 @@ def test_what_was_not_measured_has_no_heading(tmp_path: Path) -> None:
     assert not set(HEADINGS.values()) & set(headings(tmp_path))
 
 
+def test_every_section_is_explained(tmp_path: Path) -> None:
+    measured(tmp_path, **tables())
+    explained = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    assert [each for each in headings(tmp_path) if f"\n**{each}" not in explained] == []
+
+
 @pytest.mark.parametrize("name", HEADINGS)
 def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str) -> None:
     text = only(tmp_path, **{name: tables()[name]}).text
@@ -58,14 +64,15 @@ def test_each_table_alone_has_its_section_and_no_other(tmp_path: Path, name: str
     assert set(headings(tmp_path)) & {*HEADINGS.values(), "Results", "Closed book: likelihood"} == {
         HEADINGS[name]
     }
-    assert "Nothing was measured" not in text
+    assert "asked no questions" not in text
     assert "This run has no questions" not in text
 
 
 def test_sections_are_in_order(tmp_path: Path) -> None:
     measured(tmp_path, **tables())
 
-    assert headings(tmp_path)[:6] == [
+    assert headings(tmp_path)[:7] == [
+        "Summary",
         "Closed book: likelihood",
         "Closed book: generated answers",
         "Open book",
@@ -197,8 +204,8 @@ def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
     assert f"+{100 * gain:.1f}" in text
     assert "closed book, n = 60" in text and "whole document, n = 48" in text
     assert "too long" in text and TOO_LONG in text
-    assert page.tags["strong"] == plain + 2, "the chosen setting of each model"
-    assert "All 16 cells" in text
+    assert page.tags["strong"] == plain + 3, "the chosen setting of each model"
+    assert "All 24 cells" in text
     scored = next(cell for cell in table["cells"] if cell["split"] == "test")
     hit, miss = (scored["answer_found"][side] for side in ("hit", "miss"))
     assert hit["accuracy"] != miss["accuracy"]
@@ -208,6 +215,20 @@ def test_open_book_shows_retrieval_gains_and_the_grid(tmp_path: Path) -> None:
         text,
     ), "the answer shown, then not shown"
     assert "only chosen on questions about other documents" in text
+
+
+def test_training_is_shown_beside_retrieval(tmp_path: Path) -> None:
+    table = fixture_tables.open_book()
+    shares = {each["model"]: each for each in table["shares"]}
+    text = measured(tmp_path, open_book=table).text
+    share = shares["entigraph"]["share"]["mean"]
+    assert f"Closed book, entigraph has {100 * share:.0f}% [" in text
+    assert f"{100 * share:.1f}%[" in text and "The paper reports a share of 80%" in text
+    shares["entigraph"]["share"] = None
+    text = measured(tmp_path, open_book=table).text
+    assert "Entigraph: its share of the gain of retrieval is not determined" in text
+    table["shares"] = []
+    assert "Training beside retrieval" not in measured(tmp_path, open_book=table).text
 
 
 def test_a_small_grid_is_shown_whole_and_one_without_a_split_has_no_best(tmp_path: Path) -> None:
@@ -335,7 +356,7 @@ def test_hostile_names_and_reasons_stay_text(tmp_path: Path) -> None:
 
     page = measured(tmp_path, **found)
 
-    assert page.tags["script"] == clean.tags["script"] == 0
+    assert page.tags["script"] == clean.tags["script"] == 2  # its own, and data
     assert page.tags["img"] == 0 and page.open == []
     for number in range(1, 10):
         assert f"{hostile}{number}" in page.text, number

@@ -9,68 +9,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixture_run import write_run
+from fixture_study import ARMS, SIZES, accuracy, graded, metric_of_study, study_of, study_plan
 
 from steep.core.files import write_json
 from steep.core.formatting import count
-from steep.evaluation.compare import Grade
-from steep.evaluation.methods.common import Graded
 from steep.report.render import render_report, study_page
 from steep.report.scaling_chart import scaling_chart
 from steep.scaling.config import POINTER_NAME, ScaleConfig
 from steep.scaling.results import (
     RESULT_NAME,
     MetricStudy,
-    Price,
     StudyResult,
     read_study,
     write_study,
 )
 from steep.scaling.study import StudyPoint, metric_study, study_points
 
-QUESTIONS, DOCUMENTS = 400, 40
-ARMS = {"raw": ("documents",), "written": ("entigraph",)}
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
-
-
-def graded(mean: float, seed: int) -> Graded:
-    """Answers that are right with this chance."""
-    right = np.random.default_rng(seed).random(QUESTIONS) < mean
-    return Graded(
-        [Grade(f"q{n}", f"d{n % DOCUMENTS}", "", float(each)) for n, each in enumerate(right)], 0.25
-    )
-
-
-def accuracy(point: StudyPoint) -> float:
-    return 0.4 if point.matched else 0.4 + 0.13 * SIZES.index(point.tokens)
-
 
 @pytest.fixture(scope="module")
 def points() -> tuple[StudyPoint, ...]:
-    settings = ScaleConfig(tokens=SIZES, seeds=2)
-    return study_points(settings, ARMS, {"raw": 500, "written": 2_000_000}, 0)
+    return study_plan()
 
 
 @pytest.fixture(scope="module")
 def metric(points: tuple[StudyPoint, ...]) -> MetricStudy:
-    grades = {each.name: graded(accuracy(each), n) for n, each in enumerate(points)}
-    grades |= {"base": graded(0.35, 100), "retrieval": graded(0.6, 101)}
-    trained = {each.name: 2 * each.tokens for each in points}
-    return metric_study("accuracy", points, grades, trained, [0.9])
+    return metric_of_study(points)
 
 
 @pytest.fixture(scope="module")
 def study(metric: MetricStudy) -> StudyResult:
-    price = Price(
-        arm="written", tokens=SIZES[-1], generation_usd=12.5, training_hours=1.0,
-        evaluation_hours=0.1, training_usd=None,
-    )  # fmt: skip
-    return StudyResult(
-        models=16, missing=(), hours=9.0, metrics=(metric,), prices=(price,), forgotten=()
-    )
+    return study_of(metric)
 
 
 def words(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[2]).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main ")[2]).split())
 
 
 def test_the_gate_compares_the_largest_size_with_everything_else(metric: MetricStudy) -> None:

@@ -12,7 +12,7 @@ from steep.core.artifacts import Project
 from steep.core.files import write_json
 from steep.evaluation.writing.candidates import GATES
 from steep.evaluation.writing.results import BlindCount, GateCount, KindCount, WritingResult
-from steep.report.render import draw_section
+from steep.report.drawing import draw_section
 from steep.report.run_data import find_written
 from steep.report.sections.questions import written_questions
 

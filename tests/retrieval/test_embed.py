@@ -151,7 +151,7 @@ def test_the_name_of_wordllama_holds_version_and_weights(embedder: Any) -> None:
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install wordllama"):
+    with pytest.raises(UserError, match=r"pip install 'steep\[rag\]'"):
         open_embedder(RetrievalConfig())
 
 

@@ -43,6 +43,7 @@ def test_exact_points_give_back_their_parameters(degree: float) -> None:
     assert fit.start == pytest.approx(0.4, abs=0.01)
     assert fit.rise == pytest.approx(0.3, abs=0.01)
     assert fit.residual < 0.003
+    assert fit.held_out_error is not None and abs(fit.held_out_error) < 0.01
 
 
 def test_noise_leaves_more_than_one_degree() -> None:

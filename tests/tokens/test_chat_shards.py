@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from steep.core.errors import UserError
-from steep.llm.model_names import GGUF_PACKAGE, embedded_directory
+from steep.llm.embedded_weights import installed_weights
+from steep.llm.model_names import embedded_directory
 from steep.tokens.chat import BadChat, render, write_chat_shard
 from steep.tokens.mixture import IGNORED, Mixture
 from steep.tokens.order import Stream
@@ -230,9 +230,7 @@ def test_without_a_special_token_the_line_break_ends_the_turn(
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    importlib.util.find_spec(GGUF_PACKAGE) is None, reason="the embedded model is not installed"
-)
+@pytest.mark.skipif(installed_weights() is None, reason="the embedded model is not installed")
 def test_the_embedded_model_learns_what_its_assistant_says(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(embedded_directory())
     file = chat_file(tmp_path, TALK, TALK[1:3], TALK[2:])

@@ -23,15 +23,29 @@ def main() -> None:
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     from steep.cli.app import app
     from steep.core.errors import UserError
+    from steep.core.progress import end_progress
 
     try:
         app()
     except UserError as error:
+        end_progress("failed")
         _print_last(f"steep: {error}")
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        from steep.core.extras import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        _print_last(f"steep: {missing}")
+        sys.exit(2)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+        # typer has caught the KeyboardInterrupt
+        end_progress("stopped" if end.code == INTERRUPTED else "failed" if end.code else "done")
+        if end.code == INTERRUPTED:
             _print_last("steep: interrupted; run the same command again to resume")
+        raise
+    except BaseException:
+        end_progress("failed")
         raise
 
 

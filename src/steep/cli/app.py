@@ -24,6 +24,7 @@ from steep.cli import (
     status,
     theory,
     trace,
+    view,
 )
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("scale")(scale.scale)
 app.command("status")(status.status)
+app.command("view")(view.view)
 app.command("trace")(trace.trace)
 app.command("chat")(chat.chat)
 app.add_typer(export.app, name="export")

@@ -1,6 +1,8 @@
-"""`steep export`: write the corpus for others, and the questions as tasks of other packages.
+"""`steep export`: write the corpus, a model or the questions for others.
 
     steep export corpus DIR               # Parquet with a dataset card, also during generation
+    steep export model DIR --arm A        # a trained model with a model card
+    steep export gguf DIR --arm A         # a trained model for llama.cpp and Ollama
     steep export chats chats.jsonl        # question and answer texts as chats
     steep export lm-eval --out tasks      # the questions for lm-evaluation-harness
     steep export inspect --out tasks      # the questions for inspect-ai
@@ -10,16 +12,32 @@ What is written is self-contained. Nothing is uploaded unless `--push` asks for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from steep.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, load_project, print_first
+from steep.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    SetOption,
+    load_project,
+    open_project,
+    print_first,
+)
 from steep.core.errors import UserError
 from steep.core.formatting import plural
 
-app = typer.Typer(no_args_is_help=True, help="Write the corpus, or the questions, for others.")
+if TYPE_CHECKING:
+    from steep.core.hub_upload import RepositoryKind
+
+WEIGHTS = "*.safetensors"  # of an earlier upload, which may have had more files
+GgufTypeName = Literal["f16", "bf16", "f32", "q8_0"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Write the corpus, a model or the questions for others."
+)
 
 OutOption = Annotated[
     Path, typer.Option(help="The output directory: new, or of an earlier export.")
@@ -53,6 +71,51 @@ ChatsArgument = Annotated[
 ]
 RecipeOption = Annotated[
     list[str] | None, typer.Option("--recipe", help="Only texts of this recipe. Repeatable.")
+]
+
+ArmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--arm",
+        help="The name of the model, as in scores (an arm, ARM-seed1, ARM-instruct); may be left "
+        "out where only one is trained.",
+    ),
+]
+ModelArgument = Annotated[
+    Path | None,
+    typer.Argument(help="New, or of an earlier export; default: runs/<name>/export-<arm>."),
+]
+ModelLicenseOption = Annotated[
+    str | None,
+    typer.Option("--license", help="The license of the model; default: that of the base model."),
+]
+CorpusLicenseOption = Annotated[
+    str | None,
+    typer.Option("--corpus-license", help="The license of the documents and synthetic texts."),
+]
+TitlesOption = Annotated[
+    bool,
+    typer.Option("--documents", help="List the titles of the documents, which may be private."),
+]
+GgufArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE.gguf|DIR]", help="The file, or its directory; default: runs/<name>."
+    ),
+]
+TypeOption = Annotated[
+    GgufTypeName,
+    typer.Option(
+        "--type", help="The type of the weights; q8_0: half the size of f16, slightly changed."
+    ),
+]
+LlamaCppOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--llama-cpp",
+        help="The directory of llama.cpp, whose converter is used; needed for architectures that "
+        "Steep does not convert itself.",
+    ),
 ]
 
 
@@ -89,13 +152,9 @@ def corpus(
     public: PublicOption = False,
 ) -> None:
     """Export the passages as Parquet with a dataset card, also while generation runs."""
-    from steep.corpus.push import check_push, push_corpus
     from steep.stages import export_corpus
 
-    if push is not None:
-        check_push(push)
-    elif public:
-        raise UserError("--public belongs to an upload.", hint="add --push OWNER/NAME")
+    _check_push(push, public)
     opened, project = load_project(config, set)
     target = directory or project.run_directory(opened.name) / "dataset"
     exported = export_corpus.run(opened, project, target, license, with_documents=documents)
@@ -111,8 +170,50 @@ def corpus(
         )
     typer.echo(f"wrote {exported.directory}; README.md says how to load it")
     if push is not None:
-        pushed = push_corpus(target, push, public=public)
-        typer.echo(f"uploaded to {pushed.url} ({'private' if pushed.is_private else 'public'})")
+        _upload(target, push, "dataset", export_corpus.UPLOADED, public)
+
+
+@app.command()
+def model(
+    directory: ModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    arm: ArmOption = None,
+    license: ModelLicenseOption = None,
+    corpus_license: CorpusLicenseOption = None,
+    documents: TitlesOption = False,
+    push: PushOption = None,
+    public: PublicOption = False,
+) -> None:
+    """Export a trained model as a Hugging Face directory with a model card."""
+    from steep.cli.export_lines import print_exported_model
+    from steep.stages import export_model
+
+    _check_push(push, public)
+    opened, project = open_project(config, set)
+    exported = export_model.run(
+        opened, project, directory, arm, license, corpus_license, with_documents=documents
+    )
+    print_exported_model(exported)
+    if push is not None:
+        _upload(exported.directory, push, "model", [*exported.files, WEIGHTS], public)
+
+
+@app.command()
+def gguf(
+    target: GgufArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set: SetOption = None,
+    arm: ArmOption = None,
+    type: TypeOption = "f16",
+    llama_cpp: LlamaCppOption = None,
+) -> None:
+    """Export a trained model as a GGUF file for llama.cpp, with a Modelfile for Ollama."""
+    from steep.cli.export_lines import print_exported_gguf
+    from steep.stages import export_gguf
+
+    opened, project = open_project(config, set)
+    print_exported_gguf(export_gguf.run(opened, project, target, arm, type, llama_cpp))
 
 
 @app.command()
@@ -136,6 +237,25 @@ def chats(
         if own.parsed:
             print_first(own.problems)
     typer.echo(f"wrote {plural(sum(own.chats for own in totals.values()), 'chat')} to {path}")
+
+
+def _check_push(push: str | None, public: bool) -> None:
+    """Refuse an upload that cannot succeed, before anything is written."""
+    from steep.core.hub_upload import check_upload
+
+    if push is not None:
+        check_upload(push)
+    elif public:
+        raise UserError("--public belongs to an upload.", hint="add --push OWNER/NAME")
+
+
+def _upload(
+    directory: Path, push: str, kind: RepositoryKind, files: Sequence[str], public: bool
+) -> None:
+    from steep.core.hub_upload import upload
+
+    uploaded = upload(directory, push, kind, files, public=public)
+    typer.echo(f"uploaded to {uploaded.url} ({'private' if uploaded.is_private else 'public'})")
 
 
 def _export_questions(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from steep.core.files import disk_errors
-from steep.core.progress import erase_line
+from steep.core.progress import above_panel, write_progress_to
 from steep.core.tables import wrap_text
 
 if TYPE_CHECKING:
@@ -53,10 +53,17 @@ def load_project(path: Path, overrides: list[str] | None) -> Opened:
 
 
 def open_project(path: Path, overrides: list[str] | None) -> Opened:
-    """Load the configuration and start the log of its run."""
+    """Load the configuration, and start the log and `progress.json` of its run."""
     opened = load_project(path, overrides)
-    start_log(opened.project.run_directory(opened.config.name) / "log.jsonl")
+    directory = opened.project.run_directory(opened.config.name)
+    start_log(directory / "log.jsonl")
+    write_progress_to(directory / "progress.json", _command_name())
     return opened
+
+
+def _command_name() -> str:
+    """Return the name of the command that runs."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "run")
 
 
 def command(verb: str, path: Path, overrides: Sequence[str] | None = None) -> str:
@@ -125,9 +132,9 @@ class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # generic for
         return wrap_text(text) if self.stream.isatty() else text
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Erase the progress line first."""
-        erase_line()
-        super().emit(record)
+        """Print the message above the panel."""
+        with above_panel():
+            super().emit(record)
 
 
 class _LogFile(logging.FileHandler):

@@ -7,21 +7,11 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from steep.core.formatting import count, plural
+from steep.core.formatting import plural
 from steep.core.tables import table, wrap_text
 from steep.evaluation.results import Scores
-from steep.report.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Heading,
-    Model,
-    PageSection,
-    Part,
-    Stacked,
-    Strong,
-    Table,
-)
+from steep.report.blocks import Block, Bullets, Fold, PageSection, Part, Table
+from steep.report.plain import cell_text, heading_text
 from steep.report.render import result_sections
 from steep.report.results import ResultTables
 
@@ -57,34 +47,13 @@ def _lines(blocks: Iterable[Block]) -> Iterator[str]:
                 yield from ("", *(f"- {each}" for each in block.items))
             case Part() if not block.is_detail:
                 yield from ("", f"{block.heading}:", *_lines(block.blocks))
+            case Fold() if block.is_printed:
+                yield from _lines(block.blocks)
             case Table():
                 yield from ("", *_table(block))
 
 
 def _table(found: Table) -> list[str]:
-    rows = [[_heading(each) for each in found.headings]]
-    rows += [[_text(cell) for cell in row] for row in found.rows]
+    rows = [[heading_text(each) for each in found.headings]]
+    rows += [[cell_text(cell) for cell in row] for row in found.rows]
     return [*table(rows, rule=True, texts=found.texts), *([found.caption] if found.caption else [])]
-
-
-def _heading(heading: Heading) -> str:
-    if isinstance(heading, str):
-        return heading
-    detail = heading[1].replace(" = ", "\u00a0=\u00a0")  # is not broken there
-    return f"{heading[0]} ({detail})" if detail else heading[0]
-
-
-def _text(cell: Cell) -> str:
-    match cell:
-        case str():
-            return cell
-        case int():
-            return count(cell)
-        case Strong():
-            return f"*{cell.text}*"
-        case Model():
-            return f"{cell.name}{cell.suffix}" + (f" ({cell.detail})" if cell.detail else "")
-        case Stacked():
-            bracketed = cell.detail.startswith("[")
-            return f"{cell.main} {cell.detail if bracketed else f'({cell.detail})'}"
-    return ""  # a drawing

@@ -17,7 +17,7 @@ import typer
 from steep.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from steep.scaling.theory_fit import TheoryFit
+    from steep.scaling.results import TheoryFit
     from steep.scaling.theory_points import MeasuredCurve
 
 EntitiesOption = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from steep.core.formatting import count, listing, percent, points
 from steep.core.tables import table, wrap_text
 from steep.scaling.figure import Series, draw
-from steep.scaling.theory_fit import TheoryFit
+from steep.scaling.results import TheoryFit
 from steep.scaling.theory_points import MeasuredCurve
 from steep.scaling.theory_result import TheoryPoint, TheoryResult
 
@@ -110,7 +110,7 @@ def _remarks(
         largest, end = max(curve.tokens), fit.start + fit.rise
         also = listing([f"{degree:g}" for degree in fit.degrees])
         yield wrap_text(f"{curve.name}: not excluded at 95%: lambda {also}.")
-        if fit.curve[-1][1] < fit.start + 0.9 * fit.rise:
+        if not fit.reaches_plateau:
             yield wrap_text(
                 f"{curve.name}: the plateau ({percent(end)}) is beyond the largest size "
                 f"({count(largest)} tokens), so the points do not determine it."

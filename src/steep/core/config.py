@@ -37,6 +37,16 @@ def identity_fields(name: str, section: Section, of: type[Section] | None = None
     return {f"{name}.{key}": value for key, value in found.items()}
 
 
+def changed_fields(section: BaseModel) -> dict[str, Any]:
+    """Return the settings that differ from their defaults, nested as in the YAML file."""
+    dumped, found = section.model_dump(mode="json"), {}
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if value != field.get_default(call_default_factory=True):
+            found[key] = changed_fields(value) if isinstance(value, BaseModel) else dumped[key]
+    return found
+
+
 def _deciding(section: Section, kind: type[Section]) -> dict[str, Any]:
     dumped, found = section.model_dump(mode="json"), {}
     for key, field in kind.model_fields.items():

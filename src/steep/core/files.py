@@ -18,6 +18,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from steep.core.errors import UserError
+from steep.core.formatting import file_size
 
 Row = TypeVar("Row")
 ROWS_IN_GROUP = 1024  # of a Parquet file that is written row by row
@@ -42,6 +43,24 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"Cannot write: {error.strerror}.", where=path, hint="check who may write there"
             ) from error
         raise
+
+
+def check_free_disk(path: Path, size: int) -> None:
+    """Check that a file or directory of `size` bytes fits beside `path`.
+
+    Raises:
+        UserError: There is less space.
+    """
+    there = next(each for each in path.absolute().parents if each.is_dir())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise UserError(
+            "There is not enough space on the disk; nothing was written.",
+            where=path,
+            expected=f"{file_size(size)} free",
+            found=f"{file_size(free)} free",
+            hint="free some space, or name a path on another disk",
+        )
 
 
 def _os_error_number(error: Exception) -> int | None:

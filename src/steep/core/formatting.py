@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from steep.core.ranges import Range
@@ -11,6 +12,15 @@ UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
 SMALL_USD = 0.0001  # below it, four decimals say little
 GIB = 2**30
+UNITS = {
+    "s": 1, "min": 60, "h": 3600,
+    "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": GIB,
+}  # fmt: skip
+_NUMBER = re.compile(
+    r"(?:at least |about |[(<~])*"
+    rf"(?P<sign>[-+{MINUS}]?)\$?(?P<digits>\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)"
+    rf"(?: (?P<unit>{'|'.join(UNITS)})\b(?: (?P<more>\d+) (?P<smaller>min|s)\b)?)?"
+)
 
 
 def count(value: float) -> str:
@@ -62,6 +72,19 @@ def dollars(usd: float) -> str:
     """Return an amount: cents from a dollar on, four decimals below, six of tiny ones."""
     decimals = 2 if usd >= 1 or usd == 0 else 4 if usd >= SMALL_USD else 6
     return f"${usd:,.{decimals}f}"
+
+
+def leading_number(text: str) -> float | None:
+    """Return the number that a text begins with, in any form of this module; None without one.
+
+    Times are in seconds and sizes in bytes, so that values with different units compare.
+    """
+    if (found := _NUMBER.match(text)) is None:
+        return None
+    value = float(found["digits"].replace(",", "")) * UNITS.get(found["unit"], 1)
+    if found["more"]:
+        value += int(found["more"]) * UNITS[found["smaller"]]
+    return -value if found["sign"] in ("-", MINUS) else value
 
 
 def reasoned(tokens: int) -> str:

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 CHARACTERS_PER_WORD = 2  # of scripts without blanks, in numbers of English words
 
@@ -90,6 +91,37 @@ def _has_signs(folded: str) -> bool:
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Return where the words of a text begin and end, with the punctuation that belongs to them."""
     return [match.span() for match in _span_pattern().finditer(text)]
+
+
+class LocatedWord(NamedTuple):
+    """A folded word of a text, and where it begins and ends in the text, in characters."""
+
+    word: str
+    start: int
+    end: int
+
+
+def located_words(text: str) -> list[LocatedWord]:
+    """Return `words_of` a text, each with its place.
+
+    In a run between spaces that has another length when folded (a ligature, decomposed letters),
+    the place of each word is the whole run.
+    """
+    parts: list[str] = []
+    places: list[tuple[int, int]] = []  # in the text, of each folded character
+    at = 0
+    for start, end in (*word_spans(text), (len(text), len(text))):
+        folded = fold(text[start:end])
+        parts += (text[at:start], folded)
+        is_aligned = len(folded) == end - start
+        places += ((each, each + 1) for each in range(at, end if is_aligned else start))
+        places += () if is_aligned else [(start, end)] * len(folded)
+        at = end
+    pattern = _ASCII_WORD if text.isascii() else _word_pattern()
+    return [
+        LocatedWord(found[0], places[found.start()][0], places[found.end() - 1][1])
+        for found in pattern.finditer("".join(parts))
+    ]
 
 
 def count_words(text: str) -> int:

@@ -17,6 +17,7 @@ from operator import itemgetter
 from steep.core.calls import RAW_RECIPE
 from steep.core.ids import stable_hash
 from steep.core.near_duplicates import NearDuplicates
+from steep.core.progress import Progress
 from steep.corpus.check import KEY_BYTES, Batch, Checked, check_batch, kept
 from steep.corpus.config import CorpusConfig
 from steep.corpus.passage import OF_DOCUMENT, Candidate, Passage, RejectedText
@@ -52,8 +53,11 @@ def build_corpus(
             cores, or this one if there are few candidates.
     """
     corpus = _Corpus(documents, config, keep, reject)
-    for candidate, checked in corpus.checked(candidates, processes):
-        corpus.take(candidate, checked)
+    with Progress("corpus", None, "texts") as progress:
+        checked = corpus.checked(candidates, processes)
+        for number, (candidate, found) in enumerate(checked, start=1):
+            corpus.take(candidate, found)
+            progress.update(number, facts={"rejected": f"{corpus.totals.rejected:,}"})
     return corpus.totals
 
 
@@ -84,6 +88,11 @@ class CorpusTotals:
         examples.append((stable_hash(row.call_id), row))
         examples.sort(key=itemgetter(0))
         del examples[EXAMPLES:]
+
+    @property
+    def rejected(self) -> int:
+        """The number of rejected texts."""
+        return self._reasons.total()
 
     @property
     def counts(self) -> dict[str, int]:

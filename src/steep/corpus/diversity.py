@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steep.core.ids import derive_seed, stable_hash
 from steep.core.ngrams import Hashes, WordHasher, ngrams
-from steep.core.words import word_spans, words_of
+from steep.core.numbers import located_numbers, number_places
+from steep.core.words import word_scale, word_spans, words_of
 from steep.corpus.diversity_result import DISTINCT_N, OVERLAP_N, Diversity, Share
 from steep.corpus.passage import FullText
+from steep.corpus.source_spans import RUN_WORDS
 from steep.documents.document import Document
 from steep.documents.mentions import MentionIndex
 from steep.documents.names import proper_names
@@ -33,6 +36,7 @@ REPEATED_N = 4
 SEED = "diversity"
 _HASHER = WordHasher()
 
+Shared = Sequence[tuple[int, int]]  # found and all: of each `OVERLAP_N`, of words, of numbers
 ModelsOf = Callable[[Sequence[str]], Mapping[str, str]]
 
 
@@ -48,6 +52,7 @@ class SourceDocument:
         self._index = MentionIndex(text)
         words = _HASHER.hashes(words_of(text))
         self._ngrams = [np.unique(ngrams(words, n)) for n in OVERLAP_N]
+        self._numbers = number_places(text).keys()
         found = dict.fromkeys(words for _, words in self._index.find(names))
         self._entities = list(found)[:MOST_ENTITIES]
 
@@ -56,13 +61,17 @@ class SourceDocument:
         """The number of entities."""
         return len(self._entities)
 
-    def shared(self, words: Hashes) -> list[tuple[int, int]]:
-        """Return the n-grams of a text that the document has, and all, for each of `OVERLAP_N`."""
-        counted = []
+    def shared(self, text: str, words: Sequence[str]) -> Shared:
+        """Return what a text, given with its words, shares with the document, as counts."""
+        hashed, size = _HASHER.hashes(words), RUN_WORDS * word_scale(words)
+        ngram_counts, run_words = [], 0
         for n, own in zip(OVERLAP_N, self._ngrams, strict=True):
-            found = ngrams(words, n)
-            counted.append((int(np.isin(found, own).sum()), len(found)))
-        return counted
+            found = np.isin(ngrams(hashed, n), own)
+            ngram_counts.append((int(found.sum()), len(found)))
+            if n == size:
+                run_words = covered_words(found, n)
+        numbers = [each.value in self._numbers for each in located_numbers(text)]
+        return [*ngram_counts, (run_words, len(words)), (sum(numbers), len(numbers))]
 
     def mentioned(self, words: Sequence[str]) -> list[int]:
         """Return the numbers of the entities that a text, given by its words, mentions."""
@@ -125,7 +134,7 @@ class Measure:
         share = SAMPLED_WORDS // max(1, len(sampled))
         self._samples = {document_id: _Sample(share) for document_id in sampled}
         self._texts = self._words = 0
-        self._shared = np.zeros((len(OVERLAP_N), 2), np.int64)
+        self._shared = np.zeros((len(OVERLAP_N) + 2, 2), np.int64)
         self._coverage: defaultdict[str, _Coverage] = defaultdict(_Coverage)
 
     def take(self, text: FullText) -> None:
@@ -136,7 +145,7 @@ class Measure:
             self._samples[text.document_id].take(text)
         if (source := self._sources.get(text.document_id)) is not None:
             words = words_of(text.text)
-            self._shared += source.shared(_HASHER.hashes(words))
+            self._shared += source.shared(text.text, words)
             self._coverage[text.document_id].take(source.mentioned(words))
 
     def result(self, recipe: str, model: str | None) -> Diversity:
@@ -146,6 +155,7 @@ class Measure:
         entities = [source.entities for source in self._sources.values()]
         pairs = sum(number * (number - 1) // 2 for number in entities)
         covered = self._coverage.values()
+        *overlap, in_runs, numbers = (_share(found, of) for found, of in self._shared.tolist())
         return Diversity(
             recipe=recipe,
             model=model,
@@ -157,7 +167,10 @@ class Measure:
             distinct=tuple(distinct_share(hashed, n) for n in DISTINCT_N),
             self_repetition=self_repetition(hashed),
             compared_documents=len(self._sources),
-            overlap=tuple(_share(found, of) for found, of in self._shared.tolist()),
+            overlap=tuple(overlap),
+            words_in_runs=in_runs,
+            numbers=int(self._shared[-1, 1]),
+            numbers_in_source=numbers,
             entities=sum(entities),
             entity_coverage=_share(sum(e.entities.bit_count() for e in covered), sum(entities)),
             pairs=pairs,
@@ -193,6 +206,14 @@ def measure(
             measures[text.recipe, model] = Measure(sources, order[:SAMPLED_DOCUMENTS])
         measures[text.recipe, model].take(text)
     return [each.result(*group) for group, each in measures.items()]
+
+
+def covered_words(is_shared: NDArray[np.bool_], n: int) -> int:
+    """Return the number of words in n-grams that are marked, given one mark per n-gram."""
+    change = np.zeros(len(is_shared) + n + 1, np.int64)
+    change[: len(is_shared)] += is_shared
+    change[n : n + len(is_shared)] -= is_shared
+    return int((np.cumsum(change) > 0).sum())
 
 
 def compression_ratio(texts: Sequence[str]) -> float | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Artifact, Identity, Project, build
+from steep.core.progress import Progress
 from steep.corpus.diversity_result import write_diversity
 from steep.corpus.passage import PASSAGES_NAME, FullText, stream_rows
 from steep.documents.document import Document
 
 STAGE = "diversity"
-VERSION = 1
+VERSION = 2
 
 
 def make_diversity(
@@ -32,7 +33,8 @@ def make_diversity(
 
         texts = stream_rows(corpus.path / PASSAGES_NAME, FullText)
         imported = corpus.manifest["imported"]
-        found = measure(texts, documents, entities, imported, models_of)
+        progress = Progress("diversity", corpus.manifest["counts"]["passages"], "texts")
+        found = measure(progress.over(texts), documents, entities, imported, models_of)
         write_diversity(directory, found)
         return {"recipes": len(found)}
 

@@ -36,6 +36,10 @@ class Diversity:
         overlap: Share of the n-grams of the texts that occur in their document, for each n of
             `OVERLAP_N`. The paper (Table 4) divides by the number of tokens, and by those of the
             Llama 3 tokenizer; these are words.
+        words_in_runs: Share of the words of the texts that stand in runs of their document, as in
+            `source_spans`; None in artifacts of earlier versions.
+        numbers: Numbers of the texts that are written in digits, each time they occur.
+        numbers_in_source: Share of them that occur in the document.
         entities: Entities of the compared documents.
         entity_coverage: Share of them that a text about their document mentions.
         pairs: Pairs of entities of the same document.
@@ -57,6 +61,9 @@ class Diversity:
     entity_coverage: Share
     pairs: int
     pair_coverage: Share
+    words_in_runs: Share = None
+    numbers: int = 0
+    numbers_in_source: Share = None
 
 
 def write_diversity(directory: Path, found: Sequence[Diversity]) -> None:

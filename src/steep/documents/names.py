@@ -34,8 +34,14 @@ def proper_names(text: str) -> tuple[str, ...]:
 
 def mentioned_names(text: str) -> Iterator[str]:
     """Yield a name of a text for each of its mentions, without sentence openers."""
+    for start, end in name_spans(text, document_language(text)):
+        yield text[start:end]
+
+
+def name_spans(text: str, language: str | None) -> Iterator[tuple[int, int]]:
+    """Yield where each name of a text in this language begins and ends, in characters."""
     # Unchanged for English: the compact prompts have these names, so other calls would be paid for.
-    upper = "A-Z" if document_language(text) in (None, "en") else _CAPITALS
+    upper = "A-Z" if language in (None, "en") else _CAPITALS
     name = rf"[{upper}][\w'-]+(?:(?: & | of (?=[{upper}])| )[{upper}][\w'-]+)*"
     for match in re.finditer(name, text):
         found, start = match.group(), match.start()
@@ -49,7 +55,7 @@ def mentioned_names(text: str) -> Iterator[str]:
             elif not rest:
                 continue
         if found:
-            yield found.removesuffix("'s")
+            yield match.end() - len(found), match.end() - (2 if found.endswith("'s") else 0)
 
 
 def invented_share(text: str, source_words: frozenset[str]) -> float:

@@ -39,7 +39,7 @@ class NoLikelihoods(UserError):
     """A served model returns no log-probabilities of a prompt."""
 
 
-Progress = Callable[[int, int], None]  # called with the number done and the total
+Progress = Callable[[float, int], None]  # called with the number done and the total
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def keep_nothing(place: int, output: Output) -> None:
     """Ignore the text."""
 
 
-def no_progress(done: int, total: int) -> None:
+def no_progress(done: float, total: int) -> None:
     """Ignore the progress."""
 
 
@@ -179,7 +179,7 @@ class CachedEngine:
                 self._keep(names[number], [part[n] for n in range(decoding.samples)])
             on_output(place, output)
 
-        def report(texts: int, _: int) -> None:
+        def report(texts: float, _: int) -> None:
             on_progress(before * decoding.samples + texts, len(keys) * decoding.samples)
 
         found = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
+from steep.core.progress import Progress
 from steep.evaluation.callers import Callers
 from steep.evaluation.config import BASE
 from steep.evaluation.environment import environment_fields, environments_of, find_finished
@@ -124,8 +125,9 @@ class EvalModel:
         """The model and the tokenizer of a local model."""
         if "model" not in self._opened:
             where = self.directory
-            model = load_for_scoring(where, *scoring_device(self.setup.evaluate.precision))
-            self._opened["model"] = (model, load_tokenizer(where))
+            with Progress(f"loading {self.name}", None, "models"):
+                model = load_for_scoring(where, *scoring_device(self.setup.evaluate.precision))
+                self._opened["model"] = (model, load_tokenizer(where))
         model, tokenizer = self._opened["model"]
         return model, tokenizer
 

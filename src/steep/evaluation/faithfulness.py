@@ -14,6 +14,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ class _Study:
                         [each.row for each in some],
                         self._sources,
                         claims_per_call=settings.claims_per_call,
+                        on_progress=partial(_show_calls, progress, len(judged)),
                     )
                     passages += found.passages
                     claims += found.claims
@@ -281,3 +283,7 @@ def _unsupported(
 
 
 METHOD = Method(STAGE, lambda *_: iter(()), result_of, chosen=False, about=None)
+
+
+def _show_calls(progress: Progress, judged: int, done: float, total: int) -> None:
+    progress.update(judged, facts={"calls": f"{done:,.0f} of {total:,}"})

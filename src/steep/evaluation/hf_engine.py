@@ -73,10 +73,13 @@ class HuggingFaceEngine:
         with evaluation_mode(self._model), torch.inference_mode():
             rows_at_once, write = self._decoder(ids)
 
+            def report(texts_written: float) -> None:
+                on_progress(len(found) + texts_written, len(texts))
+
             def written(batch: Sequence[tuple[int, int]]) -> list[Output]:
                 seeds = [sample_seed(decoding.seed, prompts[number], n) for number, n in batch]
                 rows = [_Text(decoding, seed, self._tokenizer) for seed in seeds]
-                choose = _chooser(self._ends, rows)
+                choose = _reporting(_chooser(self._ends, rows), rows, report)
                 write([ids[number] for number, _ in batch], choose, decoding.max_tokens)
                 return [row.output() for row in rows]
 
@@ -175,6 +178,13 @@ class _Text:
         """True while tokens are still being generated."""
         return not self.row.ended and len(self.row.tokens) < self.row.sampling.max_tokens
 
+    @property
+    def written(self) -> float:
+        """The part of the text that is written, from 0 to 1."""
+        if not self.unfinished:
+            return 1.0
+        return len(self.row.tokens) / self.row.sampling.max_tokens
+
     def take(self, logprob: float) -> None:
         """Add the log-probability of the token that was just chosen, and look for a stop string."""
         self._logprob += logprob
@@ -209,6 +219,20 @@ def _chooser(ends: frozenset[int], texts: Sequence[_Text]) -> Chooser:
         return [t if text.unfinished else None for t, text in zip(tokens, some, strict=True)]
 
     return choose
+
+
+def _reporting(choose: Chooser, texts: Sequence[_Text], report: Callable[[float], None]) -> Chooser:
+    """Return the same chooser, which reports after each step how many texts are written.
+
+    A text that has not ended counts as the part of its longest form that is there.
+    """
+
+    def choose_and_report(logits_BV: Tensor, rows: Sequence[int]) -> list[int | None]:
+        tokens = choose(logits_BV, rows)
+        report(sum(text.written for text in texts))
+        return tokens
+
+    return choose_and_report
 
 
 def _only_best(logits_BV: Tensor) -> Tensor:

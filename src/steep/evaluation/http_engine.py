@@ -6,7 +6,7 @@ one message. Each text is one request with its own seed, sent as generator calls
 request that is refused for good stops the evaluation with the server's reason. No failure becomes
 an answer.
 
-Likelihoods need a server that gives the log-probabilities of a prompt (`echo`: vLLM, llama.cpp).
+Likelihoods need a server that gives the log-probabilities of a prompt (`echo`: vLLM).
 The server counts the tokens, so no tokenizer is needed here: an option's tokens are those after as
 many as the prompt alone has, as in `encoding.py`.
 """

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steep.core.cache_argument import cache_argument
 from steep.core.errors import UserError
 from steep.evaluation.encoding import (
     EncodedQuestion,
@@ -152,7 +153,7 @@ def _computed(model: Any, ids: Sequence[int]) -> Any:
 
     cache = DynamicCache(config=model.config)
     ids_BT = torch.tensor([ids], device=model.device)
-    model(input_ids=ids_BT, past_key_values=cache, logits_to_keep=1)
+    model(input_ids=ids_BT, logits_to_keep=1, **{cache_argument(model.forward): cache})
     plain = all(getattr(each, "keys", None) is not None for each in cache.layers)
     return cache if plain and not any(each.is_sliding for each in cache.layers) else None
 
@@ -202,8 +203,9 @@ def _token_logprobs(
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     cached: dict[str, Any] = {"use_cache": False}
     if prefix is not None:
-        cached = {"past_key_values": copy.deepcopy(prefix), "use_cache": True}
-        cached["past_key_values"].batch_repeat_interleave(len(rows))
+        repeated = copy.deepcopy(prefix)
+        repeated.batch_repeat_interleave(len(rows))
+        cached = {cache_argument(model.forward): repeated, "use_cache": True}
     with _only_predictions(model, torch.tensor(places, device=model.device)):
         logits_NV = model(**inputs, **cached).logits[0]
     assert logits_NV.shape[0] == len(tokens), (logits_NV.shape, len(tokens))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, build
 from steep.core.errors import UserError
+from steep.core.progress import parts
 from steep.evaluation import faithfulness
 from steep.evaluation.callers import SHORT_ANSWER_JUDGE, Callers, check_prices, used_endpoints
 from steep.evaluation.config import BASE
@@ -42,7 +43,7 @@ from steep.evaluation.synthetic_texts import SyntheticTexts
 
 log = logging.getLogger("steep")
 
-VERSION = 6
+VERSION = 7
 SHOWN_SKIPPED = 5
 
 
@@ -197,7 +198,8 @@ def _rows(
             doc_index = resources.enter_context(DocumentIndex(setup, question_set, callers))
         session = Session(question_set, doc_index, study, judging)
         # Served models come first: a server that fails is noticed within seconds.
-        for eval_model in sorted(models, key=lambda each: each.server is None):
+        served_first = sorted(models, key=lambda each: each.server is None)
+        for eval_model in parts("evaluate", served_first, "models"):
             with closing(eval_model):
                 by_model[eval_model.name] = [*ask(session, eval_model)]
     return judge + [artifact for each in models for artifact in by_model[each.name]]

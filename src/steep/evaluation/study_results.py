@@ -101,6 +101,28 @@ class GridScore(GridVariant, Estimate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetrievalShare:
+    """A trained model closed book beside the base model with retrieval.
+
+    Attributes:
+        retrieval: The base with retrieval minus the base closed book, on the questions that count
+            for both and for the trained model closed book; the next two are on these, too.
+        trained: The trained model minus the base, both closed book.
+        trained_over_retrieval: The trained model closed book minus the base with retrieval.
+        both_over_retrieval: The trained model with retrieval minus the base with retrieval; None
+            if it was not asked.
+        share: `trained` over `retrieval`; None unless the interval of `retrieval` is above zero.
+    """
+
+    model: str
+    retrieval: TestedDifference
+    trained: TestedDifference
+    trained_over_retrieval: TestedDifference
+    both_over_retrieval: TestedDifference | None
+    share: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenBookResult(MethodResult):
     """The grid of variants, and the models at their best variants.
 
@@ -117,6 +139,7 @@ class OpenBookResult(MethodResult):
     over_closed_book: Mapping[str, TestedDifference]  # what each model gains over closed book
     under_whole_document: Mapping[str, TestedDifference]
     chance: float | None = None
+    shares: tuple[RetrievalShare, ...] = ()  # of trained models, if the base was asked both ways
 
 
 # Summaries.

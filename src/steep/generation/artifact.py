@@ -152,6 +152,7 @@ def _manifest(
         "submitted": totals.submitted,
         "ended": ended,
         "usage": asdict(totals.usage),
+        "by_step": [asdict(step) for step in totals.steps],
         "reasoning_tokens": totals.reasoning_tokens,
         "cost_usd": totals.cost_usd,
         "known_usd": totals.known_usd,

@@ -19,7 +19,7 @@ from steep.documents.document import Document
 from steep.generation.config import EMBEDDED_MODEL, GenerateConfig
 from steep.generation.setup import HTTP_ENGINES, base_urls, prices_of
 from steep.generation.work_queue import assign
-from steep.llm.client import Client
+from steep.llm.client import Client, DecodingStep
 from steep.llm.local.devices import default_device
 from steep.llm.model_names import check_libraries, embedded_directory, find_model
 
@@ -34,13 +34,13 @@ InProcess = Literal["embedded", "transformers", "vllm"]
 def make_clients(
     settings: GenerateConfig,
     documents: Sequence[Document],
-    on_tokens: Callable[[int], None] = lambda count: None,
+    on_step: Callable[[DecodingStep], None] = lambda step: None,
     root: Path | None = None,
 ) -> list[Client]:
     """Return the clients of the configuration, with models loaded and clusters connected.
 
-    A Ray cluster must be connected from the main thread. `on_tokens` is called with the number of
-    tokens that a model in this process has just written; `root` is the base of a relative path.
+    A Ray cluster must be connected from the main thread. `on_step` is called with the steps of a
+    model in this process; `root` is the base of a relative path.
 
     Raises:
         UserError: An address, a key, a model or a cluster cannot be used.
@@ -54,7 +54,7 @@ def make_clients(
     model = _model_of(settings, root)
     if model is None:
         embedded_directory()  # logs that the model is converted, if needed
-    client = open_engine(_in_process(settings), model, on_tokens)
+    client = open_engine(_in_process(settings), model, on_step)
     log.info(
         "generate: '%s' runs in this process (%s); nothing leaves the machine",
         settings.model,
@@ -104,10 +104,10 @@ def check(settings: GenerateConfig, root: Path | None = None) -> None:
             found=settings.model,
             hint=f"correct it, or set generate.{where} to transformers or vllm",
         )
-    if settings.engine != "ray":
-        check_libraries()
     if settings.engine in ("ray", "vllm"):
         _check_installed(settings)
+    if settings.engine != "ray":
+        check_libraries()
     _check_model(settings, root)
 
 

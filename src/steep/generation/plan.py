@@ -191,8 +191,7 @@ class PlanView:
         for recipe in self.recipes:
             beyond = self._count(recipe, tally)
             if self._has_ended(recipe, tally.written):
-                tally.statuses["to_do"] -= beyond
-                tally.beyond_target += beyond
+                tally.drop_to_do(recipe.name, [step.name for step in text_steps(recipe)], beyond)
         return tally.totals()
 
     def is_reached(self, totals: Totals) -> bool:
@@ -332,7 +331,7 @@ class PlanView:
                 for _, record in self._outside_slots(each):
                     tally.add(subject, step.name, record, counts=step.counts)
             else:
-                tally.statuses["to_do"] += each.number - number
+                tally.add_to_do(subject, step.name, each.number - number)
 
     def _ended(self, texts: Texts, are_outside: bool) -> Iterator[PlannedCall]:
         """Yield the calls of some texts that have an outcome, in order of rank."""

@@ -152,12 +152,9 @@ def plan_of(
     view = plan_view(settings, documents, ledger)
     budget = budget_of(settings, ledger)
     totals, limit = view.totals(), _limit(settings, budget)
-    preparing = {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
-    measured = measure(ledger, settings.model, preparing)
+    measured = measure(ledger, settings.model, preparing_keys(view))
     hosts = hosts_of(settings, documents)
-    prices = {each: host.prices for host in hosts for each in host.documents}
-    limits, caches = _limits(view, budget, totals, limit), settings.engine != "openai-batch"
-    found = forecast(view, totals, measured, prices, limits, hosted_caches=caches)
+    found = _forecast(settings, view, budget, totals, measured)
     speed, slowest, source = _speed(rate, measured, settings, len(hosts))
     sent = dict.fromkeys(each.document_id for each in found.documents if each.to_do.calls.high > 0)
     warnings = [*_unusable(settings, root), *_limit_warnings(limit, budget, found)]
@@ -181,6 +178,27 @@ def plan_of(
         measured_answers={"/".join(step): n for step, n in measured.answers_read.items()},
         warnings=(*warnings, *context_warnings(documents, settings)),
     )
+
+
+def forecast_now(settings: GenerateConfig, view: PlanView, budget: Budget) -> Forecast:
+    """Forecast the calls to do of a plan while it runs."""
+    measured = measure(view.ledger, settings.model, preparing_keys(view))
+    return _forecast(settings, view, budget, view.totals(), measured)
+
+
+def preparing_keys(view: PlanView) -> set[tuple[str, str]]:
+    """Return the recipes and names of the steps whose answers others need."""
+    return {(r.name, step.name) for r in view.recipes for step in preparing_steps(r)}
+
+
+def _forecast(
+    settings: GenerateConfig, view: PlanView, budget: Budget, totals: Totals, measured: Measured
+) -> Forecast:
+    hosts = hosts_of(settings, view.documents)
+    prices = {each: host.prices for host in hosts for each in host.documents}
+    limits = _limits(view, budget, totals, _limit(settings, budget))
+    caches = settings.engine != "openai-batch"
+    return forecast(view, totals, measured, prices, limits, hosted_caches=caches)
 
 
 def _limit(settings: GenerateConfig, budget: Budget) -> Limit | None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,10 @@ from steep.core.formatting import plural
 from steep.generation import clients, scheduler
 from steep.generation.batch.runner import cancel_all, collect, generate_in_batches
 from steep.generation.config import GenerateConfig
+from steep.generation.display import GenerationDisplay
 from steep.generation.plan import PlanView
-from steep.generation.progress import Display, GenerationReport, StopRequest
+from steep.generation.planning import forecast_now, preparing_keys
+from steep.generation.progress import GenerationReport, StopRequest
 from steep.generation.setup import base_urls, budget_of, prices_of
 from steep.generation.totals import Totals
 from steep.ledger.account import log_dropped
@@ -118,7 +121,13 @@ class _Job:
     root: Path | None
     budget: Budget
     stop: StopRequest = field(default_factory=StopRequest)
-    display: Display = field(default_factory=Display)
+
+    @cached_property
+    def display(self) -> GenerationDisplay:
+        """What shows the run."""
+        view, spent_usd = self.view, self.view.ledger.usage().known_usd
+        forecast = partial(forecast_now, self.settings, view, self.budget)
+        return GenerationDisplay(forecast, preparing_keys(view), spent_usd)
 
     async def run(self) -> GenerationReport:
         with self.stop.on_signals():
@@ -128,7 +137,9 @@ class _Job:
 
     async def _by_workers(self) -> GenerationReport:
         settings, documents = self.settings, self.view.documents
-        opened = clients.make_clients(settings, documents, self.display.on_tokens, self.root)
+        if not base_urls(settings):
+            self.display.load(settings.model)
+        opened = clients.make_clients(settings, documents, self.display.on_step, self.root)
         policy = RetryPolicy(
             max_attempts=settings.max_attempts,
             total_s=60 * settings.retry_minutes,

@@ -361,7 +361,8 @@ class _Run:
         self._recent.update(dict.fromkeys(answered))
         while len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
-        self._progress = self._progress.after([entry.completion for entry in entries])
+        steps = [(entry.call.recipe, entry.call.stage) for entry in entries]
+        self._progress = self._progress.after([entry.completion for entry in entries], steps)
         self._report()
 
     async def _drop(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +29,25 @@ class Subject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class StepTotals:
+    """The outcomes of one step of a recipe.
+
+    Attributes:
+        counts: Planned calls, and how many of them ended in which way or are to do.
+        usage: Tokens of all that was answered.
+        known_usd: Cost of all that was answered, as far as it is known.
+        unpriced: Answers whose cost is not known.
+    """
+
+    recipe: str
+    step: str
+    counts: Mapping[str, int]
+    usage: Usage
+    known_usd: float
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """The outcomes of a plan. `planned` is the sum of all that follow it, up to `to_do`.
 
@@ -44,6 +63,7 @@ class Totals:
         ended: Calls that ended for good, by document and step.
         unprepared: Where a preparing step failed or is to do, so that more calls may follow.
         without_calls: Where the preparing steps gave the recipe nothing to write about.
+        steps: The same by recipe and step.
     """
 
     planned: int
@@ -66,10 +86,12 @@ class Totals:
     ended: Mapping[tuple[Subject, str], int] = field(default_factory=dict)
     unprepared: tuple[Subject, ...] = ()
     without_calls: tuple[Subject, ...] = ()
+    steps: tuple[StepTotals, ...] = ()
 
     def __post_init__(self) -> None:
         ended = sum(getattr(self, status) for status in STATUSES)
-        if self.planned != ended + self.to_do:
+        by_step = sum(step.counts["planned"] for step in self.steps)
+        if self.planned != ended + self.to_do or (self.steps and by_step != self.planned):
             raise RuntimeError(f"totals do not add up: {self}")
 
     @property
@@ -81,6 +103,31 @@ class Totals:
     def counts(self) -> dict[str, int]:
         """The numbers alone, as a manifest shows them."""
         return {name: getattr(self, name) for name in ("planned", *STATUSES, "to_do")}
+
+
+class _StepTally:
+    """The totals of a step while its calls are counted."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.submitted = 0
+        self._tokens = [0, 0, 0, 0]
+        self._cost_usd = 0.0
+        self._unpriced = 0
+
+    def add(self, calls: SlotTotals) -> None:
+        self.statuses.update(calls.counts)
+        pairs = zip(self._tokens, astuple(calls.usage), strict=True)
+        self._tokens = [before + new for before, new in pairs]
+        self._cost_usd += calls.cost_usd
+        self._unpriced += calls.unpriced
+
+    def totals(self, recipe: str, step: str) -> StepTotals:
+        named = {name: self.statuses[name] for name in (*STATUSES, "to_do")}
+        counts = {"planned": sum(named.values()), **named}
+        return StepTotals(
+            recipe, step, counts, Usage(*self._tokens), self._cost_usd, self._unpriced
+        )
 
 
 class Tally:
@@ -98,14 +145,14 @@ class Tally:
         self._reasoning_tokens = 0
         self._cost_usd = 0.0
         self._unpriced = 0
+        self._steps: defaultdict[tuple[str, str], _StepTally] = defaultdict(_StepTally)
 
     def add(
         self, subject: Subject, step: str, record: CallRecord | None, *, counts: bool = False
     ) -> None:
         """Add a call; if it `counts`, its text counts towards the target of the recipe."""
         if record is None or record.status == "submitted":
-            self.statuses["to_do"] += 1
-            self.statuses["submitted"] += record is not None
+            self.add_to_do(subject, step, 1, submitted=record is not None)
             return
         status, completion = record.status, record.completion
         usage, is_lost = completion.usage, status in ("failed", "skipped")
@@ -116,8 +163,29 @@ class Tally:
         one = SlotTotals({status: 1}, usage, completion.cost_usd or 0.0, unpriced, reasoning)
         self.add_slots(subject, step, one, counts=counts and status != "failed")
 
+    def add_to_do(
+        self, subject: Subject, step: str, calls: int, *, submitted: bool = False
+    ) -> None:
+        """Add calls that have not ended, `submitted` ones of which wait in a batch."""
+        self.statuses["to_do"] += calls
+        self.statuses["submitted"] += calls * submitted
+        own = self._steps[subject.recipe, step]
+        own.statuses["to_do"] += calls
+        own.submitted += calls * submitted
+
+    def drop_to_do(self, recipe: str, steps: Iterable[str], calls: int) -> None:
+        """Count calls of these steps that are to do, and not submitted, as beyond the target."""
+        self.statuses["to_do"] -= calls
+        self.beyond_target += calls
+        for step in steps:
+            own = self._steps[recipe, step]
+            dropped = min(calls, own.statuses["to_do"] - own.submitted)
+            own.statuses["to_do"] -= dropped
+            calls -= dropped
+
     def add_slots(self, subject: Subject, step: str, calls: SlotTotals, *, counts: bool) -> None:
         """Add calls that have ended."""
+        self._steps[subject.recipe, step].add(calls)
         self.statuses.update(calls.counts)
         usage = calls.usage
         tokens = astuple(usage)
@@ -146,6 +214,7 @@ class Tally:
             ended={step: calls for step, calls in self._ended.items() if calls},
             unprepared=tuple(self.unprepared),
             without_calls=tuple(self.without_calls),
+            steps=tuple(own.totals(*names) for names, own in self._steps.items()),
         )
 
 

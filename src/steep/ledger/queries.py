@@ -235,7 +235,7 @@ def failures(ledger: Ledger) -> list[FailureGroup]:
     first: dict[tuple[str, str], tuple[str, str]] = {}
     for status, error, document_id, call_id in _unanswered(ledger):
         reason = error or "no reason is known"
-        group = (status, _without_numbers(reason))
+        group = (status, without_numbers(reason))
         calls[group] += 1
         documents.setdefault(group, set()).add(document_id)
         first.setdefault(group, (reason, call_id))
@@ -331,7 +331,8 @@ def _unanswered(ledger: Ledger) -> Iterator[tuple[str, str | None, str, str]]:
 
 
 @lru_cache(maxsize=1024)
-def _without_numbers(reason: str) -> str:
+def without_numbers(reason: str) -> str:
+    """Return a reason with each number replaced by 0, so that like ones are counted together."""
     return _NUMBERS.sub("0", reason)
 
 

@@ -190,7 +190,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """
     if not write and not path.is_file():
         raise UserError("There is no ledger yet.", where=path, hint="steep generate")
-    connection = sqlite3.connect(path, isolation_level=None) if write else _reader(path)
+    connection = sqlite3.connect(path, isolation_level=None) if write else open_reader(path)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         version = _checked_version(connection, path, write=write)
@@ -209,7 +209,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return connection
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path) -> sqlite3.Connection:
     """Open a database to read it, also where nothing can be written.
 
     A reader of a database in WAL mode writes a file of shared memory beside it. Where that cannot
@@ -220,7 +220,7 @@ def _reader(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return connection
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         connection.close()
         if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
             raise
@@ -250,6 +250,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def is_current(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether a ledger has the tables of this version.
+
+    Raises:
+        UserError: It is not a ledger, or one of a newer version.
+    """
+    return _checked_version(connection, path, write=False) == len(MIGRATIONS)
+
+
 def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool) -> int:
     """Return the file's format version; 0 for a new file."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -274,7 +283,7 @@ def _checked_version(connection: sqlite3.Connection, path: Path, *, write: bool)
             where=path,
             expected=f"format {len(MIGRATIONS)} or older",
             found=f"format {version}",
-            hint="upgrade: pip install -U steep",
+            hint="install the version of Steep that wrote it, or a later one",
         )
     return version
 

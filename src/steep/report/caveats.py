@@ -97,8 +97,8 @@ def _generator(run: ReportData) -> Note:
         return (
             f"The generator was {generation.model}",
             "It ran in this process. A model of this size repeats itself and often states what the "
-            "documents do not say, and the trained model learns those mistakes. Read the sampled "
-            "passages below before you rely on any number; a stronger generator is a change of one "
+            "documents do not say, and the trained model learns those mistakes. Read some of its "
+            "passages before you rely on any number; a stronger generator is a change of one "
             "section of the configuration.",
         )
     return (

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from steep.core.formatting import count, percent
 from steep.report.html import Child, Html, el, number
 from steep.report.results import IntervalEstimate
 
@@ -79,18 +80,41 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Curves over one vertical axis."""
+    """Curves over one vertical axis; `value_text` formats the value of a point."""
 
     label: str
     height: int
     curves: Sequence[Curve]
     tick_text: Callable[[float], str]
+    value_text: Callable[[float], str]
     from_zero: bool = False
 
 
-def chart(title: str, class_: str, *children: Child) -> Html:
-    """Return a chart that is announced as one image under its title."""
-    return el("div", *children, role="img", aria_label=title, class_=f"chart {class_}")
+def chart(title: str, class_: str, *children: Child, legend: Sequence[Html] = ()) -> Html:
+    """Return a chart that is announced as one image under its title.
+
+    Marks with the attributes of `tip` show their values under the pointer or the keyboard; the keys
+    of a legend hide and show the marks that have the same series or layer (`scripts/charts.js`).
+
+    Args:
+        title: What the chart shows, for readers who do not see it.
+        class_: How the style sheet arranges the children.
+        *children: The drawing.
+        legend: A `key` for each series or layer that the reader may hide.
+    """
+    drawn = el("div", *children, role="img", aria_label=title, class_=f"chart {class_}")
+    return el("div", el("p", *legend, class_="legend"), drawn, class_="keyed") if legend else drawn
+
+
+def key(sample: Html, name: str, layer: str | None = None) -> Html:
+    """Return the entry of a series in a legend, or that of a layer of all series."""
+    series = name if layer is None else None
+    return el("span", sample, name, class_="key", data_series=series, data_layer=layer)
+
+
+def tip(name: str, *values: str) -> str:
+    """Return the text that a mark shows under the pointer: its name, then a line for each value."""
+    return "\n".join([name, *values])
 
 
 def svg(*children: Child, class_: str, **attributes: str | float) -> Html:
@@ -157,23 +181,25 @@ def _whisker_rows(groups: Sequence[WhiskerGroup], scale: Scale) -> Iterator[Html
             place = f"--row:{row}"
             yield el("div", each.label, class_="label", style=place)
             yield el("div", each.note, class_="value", style=place)
-            yield svg(*_whisker(each, scale, group.reference), class_="plot", style=place)
+            yield svg(*_whisker(each, group, scale), class_="plot", style=place)
             row += 1
         row += 1
 
 
-def _whisker(row: Whisker, scale: Scale, reference: float | None) -> Iterator[Html]:
-    yield el("title", f"{row.label}: {row.note}")
-    if reference is not None:
-        yield line(scale(reference), -2, scale(reference), 27, "reference")
+def _whisker(row: Whisker, group: WhiskerGroup, scale: Scale) -> Iterator[Html]:
+    if group.reference is not None:
+        x = scale(group.reference)
+        yield line(x, -2, x, 27, "reference")
     found = row.found
+    parts: list[Html] = []
     if found.low is not None and found.high is not None:
         low, high = scale(found.low), scale(found.high)
         kind = f"whisker {series_class(row.series)}"
-        yield line(low, MIDDLE, high, MIDDLE, kind)
-        for end in (low, high):
-            yield line(end, MIDDLE - 4, end, MIDDLE + 4, kind)
-    yield marker(row.series, scale(found.value), MIDDLE)
+        parts.append(line(low, MIDDLE, high, MIDDLE, kind))
+        parts += [line(end, MIDDLE - 4, end, MIDDLE + 4, kind) for end in (low, high)]
+    dot = marker(row.series, scale(found.value), MIDDLE)
+    values = tip(row.label, group.label, row.note, *[f"n = {count(found.n)}"] * bool(found.n))
+    yield el("g", *parts, dot, data_tip=values)
 
 
 def _value_axis(axis: Axis, scale: Scale, common: bool) -> Html:
@@ -198,9 +224,10 @@ def stacked_bar(parts: Sequence[tuple[str, int, str]], title: str) -> Html:
     total = sum(size for _, size, _ in parts) or 1
     shapes, x = [], 0.0
     for name, size, kind in parts:
-        label, width = el("title", f"{name}: {size:,}"), 100 * size / total
+        width = 100 * size / total
         place = {"x": f"{x:.3f}%", "width": f"{width:.3f}%"}
-        shapes.append(el("rect", label, **place, height=22, class_=f"fill {kind}"))
+        values = tip(name, f"{count(size)} of {count(total)} ({percent(size / total)})")
+        shapes.append(el("rect", **place, height=22, class_=f"fill {kind}", data_tip=values))
         x += width
     return chart(title, "stack", svg(*shapes, class_="whole"))
 
@@ -220,10 +247,9 @@ def curve_chart(panels: Sequence[Panel], x_label: str, title: str) -> Html:
     scale = Scale(0, last, 1000)
     drawn: list[Html] = []
     for panel in panels:
-        drawn += [el("p", panel.label, class_="group"), _panel(panel, scale)]
-    keys = [el("span", _dash(curve), curve.label, class_="key") for curve in panels[0].curves]
-    legend = el("p", *keys, class_="legend")
-    return chart(title, "curves", legend, *drawn, _horizontal_axis(scale, x_label))
+        drawn += [el("p", panel.label, class_="group"), _panel(panel, scale, x_label)]
+    keys = [key(_dash(curve), curve.label) for curve in panels[0].curves]
+    return chart(title, "curves", *drawn, _horizontal_axis(scale, x_label), legend=keys)
 
 
 def _horizontal_axis(scale: Scale, label: str) -> Html:
@@ -235,7 +261,7 @@ def _horizontal_axis(scale: Scale, label: str) -> Html:
     return svg(*marks, name, class_="panel", style="height:34px")
 
 
-def _panel(panel: Panel, across: Scale) -> Html:
+def _panel(panel: Panel, across: Scale, x_label: str) -> Html:
     ys = [y for curve in panel.curves for _, y in curve.points]
     low, high = (0.0 if panel.from_zero else min(ys)), max(ys)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
@@ -245,14 +271,32 @@ def _panel(panel: Panel, across: Scale) -> Html:
         parts.append(line(0, up(value), "100%", up(value), "grid"))
         label = panel.tick_text(value)
         parts.append(text(-8, up(value), label, "tick", dy="4", text_anchor="end"))
-    curves = [_curve(curve, across, up) for curve in panel.curves]
+    curves = [
+        _curve(curve, across, up, _point_texts(panel, curve, x_label)) for curve in panel.curves
+    ]
     stretched = el(
         "svg", *curves, viewBox="0 0 1000 1000", preserveAspectRatio="none", class_="whole"
     )
     return svg(*parts, stretched, class_="panel", style=f"height:{panel.height}px")
 
 
-def _curve(curve: Curve, across: Scale, up: Scale) -> Html:
+def _point_texts(panel: Panel, curve: Curve, x_label: str) -> list[str]:
+    """Return a line of text for each point of the line that is drawn."""
+    quantity = panel.label.partition(" (")[0]
+    texts = [
+        f"{count(x)} {x_label}: {quantity} {panel.value_text(y)}"
+        for x, y in curve.smooth or curve.points
+    ]
+    if not curve.smooth:
+        return texts
+    single = {x: panel.value_text(y) for x, y in curve.points}
+    return [
+        f"{text} (running mean; this step {single[x]})" if x in single else text
+        for text, (x, _) in zip(texts, curve.smooth, strict=True)
+    ]
+
+
+def _curve(curve: Curve, across: Scale, up: Scale, texts: Sequence[str]) -> Html:
     color = series_class(curve.series)
     strong, noisy = [
         [f"{number(across.units(x))} {number(up.units(y))}" for x, y in points]
@@ -260,8 +304,9 @@ def _curve(curve: Curve, across: Scale, up: Scale) -> Html:
     ]
     # A path of no length with round ends is a dot that does not stretch.
     dots = el("path", d="".join(f"M{place}h0" for place in noisy), class_=f"dots {color}")
-    path = el("polyline", points=" ".join(strong), **_stroke(curve))
-    return el("g", el("title", curve.label), dots if noisy else None, path)
+    values = {"data_tip": tip(curve.label), "data_tips": "\n".join(texts)}
+    path = el("polyline", points=" ".join(strong), **values, **_stroke(curve))
+    return el("g", dots if noisy else None, path, data_series=curve.label)
 
 
 def _dash(curve: Curve) -> Html:

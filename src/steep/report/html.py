@@ -6,9 +6,11 @@ which escapes every child and attribute that is not `Html` already.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ def el(name: str, *children: Child, **attributes: Value) -> Html:
 def join(children: Iterable[Child], separator: str = "") -> Html:
     """Put children one after another; strings are escaped, None is nothing."""
     return Html(separator.join(_markup(child) for child in children if child is not None))
+
+
+def data_block(name: str, value: Any) -> Html:
+    """Return a value as JSON for a script of the page; browsers do not run it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return el("script", Html(text), type="application/json", id=name)
 
 
 def number(value: float) -> str:

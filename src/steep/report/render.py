@@ -10,32 +10,16 @@ the script (`scripts/*.js`) adds what needs a click. The same artifacts give the
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from steep.core.files import write_text
-from steep.core.formatting import count
-from steep.report.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Figure,
-    Fold,
-    Heading,
-    Model,
-    PageSection,
-    Part,
-    Series,
-    Stacked,
-    Strong,
-    Table,
-    absent,
-)
+from steep.report.blocks import PageSection, Series
 from steep.report.caveats import caveats
-from steep.report.charts import series_class
+from steep.report.drawing import draw_section
 from steep.report.html import Html, el, join
 from steep.report.results import ResultTables
 from steep.report.run_data import ReportData, load_run
@@ -47,12 +31,14 @@ from steep.report.sections.entities import entities
 from steep.report.sections.faithfulness import faithfulness
 from steep.report.sections.forgetting import forgetting
 from steep.report.sections.generation import generation
-from steep.report.sections.header import header, page_title, provenance
+from steep.report.sections.header import header, page_title
 from steep.report.sections.open_book import open_book
 from steep.report.sections.other_methods import other_methods
+from steep.report.sections.provenance import configuration, provenance, reproduction
 from steep.report.sections.questions import written_questions
 from steep.report.sections.scaling import scaling
 from steep.report.sections.summaries import summaries
+from steep.report.sections.summary import summary
 from steep.report.sections.training import training
 from steep.scaling.comparison_results import ComparisonResult
 from steep.scaling.results import StudyResult
@@ -64,10 +50,8 @@ RESULTS: Sequence[Callable[[ResultTables], PageSection | None]] = (
     summaries,
     forgetting,
     other_methods,
-    faithfulness,
-    contamination,
 )
-OTHERS = (caveats, generation, entities, training, corpus, provenance)
+EVIDENCE: Sequence[Callable[[ResultTables], PageSection | None]] = (faithfulness, contamination)
 
 
 def render_report(project_root: Path, run_directory: Path) -> Path:
@@ -83,12 +67,26 @@ def render_report(project_root: Path, run_directory: Path) -> Path:
 
 def page(run: ReportData) -> str:
     """Return the page of a run."""
-    found = [
-        *(result_sections(run.tables) or [_nothing(run)]),
-        *([written_questions(run.written, run.generator)] if run.written else []),
-        *([scaling(run.study)] if run.study else []),
-        *(each(run) for each in OTHERS),
+    sections: list[PageSection | None] = [
+        summary(run),
+        *_sections(RESULTS, run.tables),
+        None if run.tables else _nothing(run.tables),
+        scaling(run.study) if run.study else None,
+        comparison(run.compared) if run.compared else None,
+        caveats(run),
+        # What it cost.
+        generation(run),
+        # Evidence: questions and texts.
+        written_questions(run.written, run.generator) if run.written else None,
+        *_sections(EVIDENCE, run.tables),
+        *((corpus(run), entities(run)) if run.corpus else ()),
+        # How it was done.
+        training(run),
+        reproduction(run),
+        configuration(run),
+        provenance(run),
     ]
+    found = [each for each in sections if each]
     return _page(page_title(run), header(run), found, run.series)
 
 
@@ -107,7 +105,6 @@ def comparison_page(found: ComparisonResult, name: str, series: Series) -> str:
 
 
 def _page(title: str, header: Html, found: Sequence[PageSection], series: Series) -> str:
-    links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
     drawn = (draw_section(each, series) for each in found)
     script = page_script()
     return Template(_asset("page.html")).substitute(
@@ -116,22 +113,36 @@ def _page(title: str, header: Html, found: Sequence[PageSection], series: Series
         script=script,
         script_hash=content_hash(script),
         header=header.text,
-        contents=el("nav", *links, aria_label="Contents").text,
+        contents=_contents(found).text,
         sections=join(drawn, "\n").text,
     )
 
 
+def _contents(found: Sequence[PageSection]) -> Html:
+    """Return links to the sections; nothing for a page with one."""
+    if len(found) < 2:
+        return Html("")
+    links = [el("a", each.title, href=f"#{each.anchor}") for each in found]
+    return el("nav", *links, aria_label="Contents")
+
+
 def result_sections(tables: ResultTables) -> list[PageSection]:
     """Return the sections of what was measured."""
-    return [found for each in RESULTS if (found := each(tables))]
+    return _sections((*RESULTS, *EVIDENCE), tables)
 
 
-def _nothing(run: ReportData) -> PageSection:
-    text = (
-        "Nothing was measured: the configuration names no questions (evaluate.questions). The "
-        "rest of the page shows the texts and the training."
-    )
-    return PageSection("results", "Results", None, [absent(text), skipped_questions(run.tables)])
+def _sections(
+    builders: Sequence[Callable[[ResultTables], PageSection | None]], tables: ResultTables
+) -> list[PageSection]:
+    return [found for each in builders if (found := each(tables))]
+
+
+def _nothing(tables: ResultTables) -> PageSection | None:
+    """Return the questions that were not scored, where that is all of them."""
+    if not tables.skipped:
+        return None
+    opening = "No question could be scored."
+    return PageSection("results", "Results", opening, [skipped_questions(tables)])
 
 
 def page_script() -> str:
@@ -152,72 +163,3 @@ def content_hash(text: str) -> str:
 
 def _asset(name: str) -> str:
     return files("steep.report").joinpath(name).read_text(encoding="utf-8")
-
-
-# ---- blocks --------------------------------------------------------------------------------------
-
-
-def draw_section(found: PageSection, series: Series) -> Html:
-    """Return the markup of a section."""
-    opening = el("p", found.opening, class_="opening") if found.opening else None
-    blocks = _drawn(found.blocks, series)
-    return el("section", el("h2", found.title), opening, *blocks, id=found.anchor)
-
-
-def _drawn(blocks: Iterable[Block], series: Series) -> Iterator[Html | None]:
-    for block in blocks:
-        match block:
-            case str():
-                yield el("p", block, class_="prose")
-            case Table():
-                yield _table(block, series)
-            case Figure():
-                yield el("figure", block.draw(series), el("figcaption", block.caption))
-            case Bullets():
-                yield el("ul", *(el("li", each) for each in block.items), class_="said")
-            case Part():
-                yield el("div", el("h3", block.heading), *_drawn(block.blocks, series))
-            case Fold():
-                inner = _drawn(block.blocks, series)
-                yield el("details", el("summary", block.summary), *inner)
-            case _:
-                yield block
-
-
-def _table(found: Table, series: Series) -> Html:
-    """Return a table that scrolls in its own box."""
-    kinds = [None if index in found.texts else "number" for index in range(len(found.headings))]
-    head = [_heading(each, kind) for each, kind in zip(found.headings, kinds, strict=True)]
-    rows = []
-    for row in found.rows:
-        first, *others = [_cell(cell, series) for cell in row]
-        cells = [el("td", cell, class_=kind) for cell, kind in zip(others, kinds[1:], strict=True)]
-        rows.append(el("tr", el("th", first, scope="row", class_=kinds[0]), *cells))
-    inner = el("table", el("thead", el("tr", *head)), el("tbody", *rows))
-    note = el("p", found.caption, class_="note") if found.caption else None
-    return el("div", el("div", inner, class_="scroll"), note, class_="table")
-
-
-def _heading(heading: Heading, kind: str | None) -> Html:
-    first, second = (heading, "") if isinstance(heading, str) else heading
-    return el("th", first, _detail(second), scope="col", class_=kind)
-
-
-def _cell(cell: Cell, series: Series) -> Html | str:
-    match cell:
-        case int():
-            return count(cell)
-        case Stacked():
-            return el("span", cell.main, _detail(cell.detail))
-        case Strong():
-            return el("strong", cell.text)
-        case Model():
-            swatch = el("i", class_=f"swatch {series_class(series.get(cell.name, 0))}")
-            key = el("span", swatch, cell.name, class_="key")
-            more = cell.suffix or cell.detail
-            return el("span", key, cell.suffix, _detail(cell.detail)) if more else key
-    return cell
-
-
-def _detail(text: str) -> Html | None:
-    return el("span", text, class_="detail") if text else None

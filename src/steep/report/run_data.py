@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,20 +13,27 @@ from pydantic import TypeAdapter
 
 from steep.core.arms import SourceUse, arm_of, recipes_read
 from steep.core.artifacts import Project
+from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.corpus.diversity_result import Diversity, read_diversity
 from steep.corpus.passage import PASSAGES_NAME, stream_rows
+from steep.corpus.source_spans import SourceText, read_sources
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
 from steep.evaluation.study_results import read_scores
 from steep.evaluation.writing.results import QUESTIONS_NAME, WritingResult, read_result
 from steep.evaluation.writing.results import RESULT_NAME as WRITTEN_NAME
 from steep.report.results import ResultTables
+from steep.report.spending_data import RunSpending, StepOutcomes
+from steep.scaling.comparison_results import ComparisonResult, find_compared
 from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
 STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
+DOCUMENTS_NAME = "documents.jsonl"
+READ_ROWS = 1024  # passages whose texts are in memory at once
+_CREDENTIALS = re.compile(r"(://)[^/@\s'\"]+@")
 REJECTED_COLUMNS = ["call_id", "document_id", "recipe", "reason"]
 
 
@@ -54,8 +62,13 @@ class Documents:
 
     titles: Mapping[str, str]
     whole_of: Mapping[str, str]
+    path: Path | None = None  # of the artifact
     counts: Mapping[str, int] = field(default_factory=dict)
     skipped: Sequence[SkippedSource] = ()
+
+    def sources(self, ids: Container[str]) -> Mapping[str, SourceText]:
+        """Read the texts of whole documents."""
+        return read_sources(self.path / DOCUMENTS_NAME, ids) if self.path else {}
 
 
 class FailureCount(NamedTuple):
@@ -86,11 +99,14 @@ class Generation:
     endpoint: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
+    known_usd: float | None = None
+    unpriced: int = 0
     failures: Sequence[FailureCount] = ()
     wall_s: float | None = None
     busy_s: float | None = None
     new_information: Mapping[str, Sequence[InformationWindow]] = field(default_factory=dict)
     exhausted: Sequence[str] = ()  # recipes that `generate.stop_when` has ended
+    by_step: Sequence[StepOutcomes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +161,17 @@ class CorpusSummary:
     rejected_rows: Sequence[RejectedSample]
 
     def passage_texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Read the texts of passages, all at once."""
+        """Read the texts of passages, in one pass with few others in memory."""
+        import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.dataset as ds
+        import pyarrow.parquet as pq
 
-        table = ds.dataset(self.path / "passages.parquet").to_table(
-            columns=["id", "text"], filter=pc.field("id").isin(list(ids))
-        )
-        return {row["id"]: row["text"] for row in table.to_pylist()}
+        wanted, found = pa.array(ids, pa.string()), dict[str, str]()
+        file = pq.ParquetFile(self.path / PASSAGES_NAME)
+        for batch in file.iter_batches(READ_ROWS, columns=["id", "text"]):
+            own = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            found |= {row["id"]: row["text"] for row in own.to_pylist()}
+        return found
 
     def rejected_texts(self, indices: Sequence[int]) -> list[str]:
         """Read the texts of a few rejected rows."""
@@ -203,7 +222,12 @@ class ReportData:
     requests: Sequence[OtherRequests] = ()
     diversity: Sequence[Diversity] = ()
     study: StudyResult | None = None
+    compared: ComparisonResult | None = None  # recipes, by steep compare
     written: WritingResult | None = None  # of the questions, if steep questions wrote them
+    spending: RunSpending = field(default_factory=RunSpending)
+    versions: Mapping[str, str] = field(default_factory=dict)  # by package
+    inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of documents and questions
+    changed: Mapping[str, Any] | None = None  # settings that differ from defaults; None: unknown
 
     def setting(self, section: str, key: str) -> Any:
         """Return a value of the resolved configuration, or None."""
@@ -224,6 +248,10 @@ class ReportData:
         arms = self.setting("train", "arms") or {}
         return recipes_read(arms.get(arm_of(arm, arms)) or ())
 
+    def reads_synthetic(self, arm: str) -> bool:
+        """Return whether an arm is trained on texts other than the documents."""
+        return bool(set(self.reads(arm)) - {RAW_RECIPE})
+
     @property
     def series(self) -> dict[str, int]:
         """Return the number of each model's color and marker, the same in every figure."""
@@ -232,7 +260,9 @@ class ReportData:
             for each in (self.study.metrics if self.study else ())
             for curve in each.curves
         )
-        names = [BASE, *self.tables.models(), *(arm.name for arm in self.arms), *studied]
+        compared = [each.recipe for each in self.compared.texts] if self.compared else []
+        arms = [arm.name for arm in self.arms]
+        names = [BASE, *self.tables.models(), *arms, *studied, *compared]
         return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
     @property
@@ -256,7 +286,9 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         UserError: The run, its configuration or one of its artifacts is not there.
     """
     run = read_json(_existing(run_directory / "run.json"))
-    config_text = _existing(run_directory / "config.yaml").read_text(encoding="utf-8")
+    config_text = without_passwords(
+        _existing(run_directory / "config.yaml").read_text(encoding="utf-8")
+    )
     artifacts = _artifacts(project_root, run.get("artifacts") or {})
     only = {ref.stage: ref for ref in artifacts if ref.arm is None}
     wall_s = _in_order(run.get("wall_s") or {})
@@ -279,8 +311,18 @@ def load_run(project_root: Path, run_directory: Path) -> ReportData:
         requests=[_from_json(OtherRequests, each) for each in run.get("requests") or []],
         diversity=read_diversity(only["diversity"].path) if "diversity" in only else (),
         study=find_study(Project(project_root).store, run_directory),
+        compared=find_compared(Project(project_root).store, run_directory),
         written=find_written(Project(project_root), config) if scores else None,
+        spending=_from_json(RunSpending, run),
+        versions=run.get("versions") or {},
+        inputs=run.get("inputs") or {},
+        changed=run.get("changed"),
     )
+
+
+def without_passwords(text: str) -> str:
+    """Hide what stands before the host of an address; endpoints refuse it, files may hold it."""
+    return _CREDENTIALS.sub(r"\1***@", text)
 
 
 def find_written(project: Project, config: Mapping[str, Any]) -> WritingResult | None:
@@ -335,11 +377,12 @@ def _artifacts(root: Path, named: Mapping[str, Any]) -> list[ArtifactRef]:
 def _documents(ref: ArtifactRef) -> Documents:
     titles: dict[str, str] = {}
     whole_of: dict[str, str] = {}
-    for row in read_jsonl(_existing(ref.path / "documents.jsonl")):
+    for row in read_jsonl(_existing(ref.path / DOCUMENTS_NAME)):
         whole = (row.get("metadata") or {}).get("part_of", row["id"])
         whole_of[row["id"]] = whole
         titles.setdefault(whole, row.get("title") or whole)
-    return _from_json(Documents, {**ref.manifest, "titles": titles, "whole_of": whole_of})
+    own = {"titles": titles, "whole_of": whole_of, "path": ref.path}
+    return _from_json(Documents, {**ref.manifest, **own})
 
 
 def _generation(ref: ArtifactRef, wall_s: Mapping[str, float]) -> Generation:

@@ -5,31 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from steep.core.formatting import count, percent
+from steep.core.formatting import count, interval, percent
 from steep.evaluation.config import BASE
 from steep.report.charts import (
     DASHES,
     Scale,
     chart,
+    key,
     line,
     marker,
     series_class,
     svg,
     text,
     ticks,
+    tip,
 )
 from steep.report.html import Html, el, number
-from steep.scaling.results import RETRIEVAL, ArmCurve, Bounded, MetricStudy
+from steep.scaling.results import (
+    RETRIEVAL,
+    ArmCurve,
+    BandPoint,
+    Bounded,
+    MetricStudy,
+    TheoryFit,
+)
 
 HEIGHT = 320  # pixels
 MARGIN = 0.06  # of the range, on both sides
 DOT = 2.2  # radius of a single model, in pixels
 ROUND = (1, 2, 5)  # ticks are these times a power of ten
 MOST_TICKS = 7
+BANDS = "band"  # the layer of the intervals of fits
+THEORY = "theory"  # the layer of the curves of the paper's theory
+THEORY_DASH = "1 5"
 
 
 def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
-    """Return the points, fits and bands of each arm; the base and retrieval are lines."""
+    """Return the points, fits, bands and theory of each arm; base and retrieval are lines."""
     across, up = _scales(found)
     parts: list[Html] = [line(0, "100%", "100%", "100%", "axis")]
     for value in ticks(up.high, up.low):
@@ -44,6 +56,8 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
     lines = [
         each for curve in found.curves for each in _fitted(curve, numbers[curve.arm], across, up)
     ]
+    theories = [(curve.arm, curve.theory) for curve in found.curves if curve.theory]
+    lines += [_theory(arm, fit, numbers[arm], across, up) for arm, fit in theories]
     stretched = el(
         "svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none", class_="whole"
     )
@@ -51,15 +65,20 @@ def scaling_chart(found: MetricStudy, series: Mapping[str, int]) -> Html:
         each for curve in found.curves for each in _marks(curve, numbers[curve.arm], across, up)
     ]
     keys = [
-        el("span", svg(marker(numbers[curve.arm], "17", 6), class_="dash"), curve.arm, class_="key")
+        key(svg(marker(numbers[curve.arm], "17", 6), class_="dash"), curve.arm)
         for curve in found.curves
     ]
+    if any(curve.fit.band for curve in found.curves):
+        keys.append(key(_band_sample(), "intervals of the fits", BANDS))
+    if theories:
+        sample = el("line", x2=34, y1=6, y2=6, **_theory_stroke(numbers[theories[0][0]]))
+        keys.append(key(svg(sample, class_="dash"), "theory", THEORY))
     return chart(
         f"{found.metric} by tokens of text, for each arm",
         "curves",
-        el("p", *keys, class_="legend"),
         svg(*parts, stretched, *marks, class_="panel", style=f"height:{HEIGHT}px"),
         _axis(across),
+        legend=keys,
     )
 
 
@@ -72,6 +91,7 @@ def _scales(found: MetricStudy) -> tuple[Scale, Scale]:
         for size in curve.sizes:
             values += [size.accuracy.low, size.accuracy.high, *size.by_seed.values()]
         values += [end for point in curve.fit.band for end in (point.new_low, point.new_high)]
+        values += [value for _, value in curve.theory.curve] if curve.theory else []
     margin = MARGIN * (max(values) - min(values)) or 0.05
     return (
         Scale(min(sizes) - room, max(sizes) + room, 1000),
@@ -97,15 +117,51 @@ def _fitted(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator
     ):
         above = [*zip(xs, map(up.units, highs), strict=True)]
         below = [*zip(xs, map(up.units, lows), strict=True)]
-        yield el("polygon", points=_path([*above, *reversed(below)]), class_=f"band {kind} {color}")
+        yield el(
+            "polygon",
+            points=_path([*above, *reversed(below)]),
+            class_=f"band {kind} {color}",
+            data_series=curve.arm,
+            data_layer=BANDS,
+        )
     middle = [up.units(point.value) for point in band]
     yield el(
         "polyline",
-        el("title", f"{curve.arm}: {' or '.join(curve.fit.best)}"),
         points=_path([*zip(xs, middle, strict=True)]),
         class_=f"curve {color}",
         stroke_dasharray=DASHES[number_ % len(DASHES)],
+        data_series=curve.arm,
+        data_tip=tip(f"{curve.arm}, fit ({' or '.join(curve.fit.best)})"),
+        data_tips="\n".join(map(_fit_text, band)),
     )
+
+
+def _theory(arm: str, fit: TheoryFit, number_: int, across: Scale, up: Scale) -> Html:
+    """Return the curve of the theory."""
+    places = [(across.units(math.log10(x)), up.units(y)) for x, y in fit.curve]
+    texts = [f"{count(x)} tokens: {percent(y)}" for x, y in fit.curve]
+    return el(
+        "polyline",
+        points=_path(places),
+        data_series=arm,
+        data_layer=THEORY,
+        data_tip=tip(f"{arm}, theory (lambda {fit.degree:g})"),
+        data_tips="\n".join(texts),
+        **_theory_stroke(number_),
+    )
+
+
+def _theory_stroke(number_: int) -> dict[str, str]:
+    return {"class_": f"curve theory {series_class(number_)}", "stroke_dasharray": THEORY_DASH}
+
+
+def _fit_text(point: BandPoint) -> str:
+    spread = interval(point.low, point.high)
+    return f"{count(point.tokens)} tokens: {percent(point.value)} {spread}"
+
+
+def _band_sample() -> Html:
+    return svg(el("rect", width=34, height=12, class_="sample"), class_="dash")
 
 
 def _path(points: list[tuple[float, float]]) -> str:
@@ -118,10 +174,18 @@ def _marks(curve: ArmCurve, number_: int, across: Scale, up: Scale) -> Iterator[
     for size in curve.sizes:
         x = across(math.log10(size.tokens))
         for value in size.by_seed.values():
-            yield el("circle", cx=x, cy=up(value), r=DOT, class_=f"model {color}")
+            dot = {"cx": x, "cy": up(value), "class_": f"model {color}"}
+            yield el("circle", **dot, r=DOT, data_series=curve.arm)
         found: Bounded = size.accuracy
-        yield line(x, up(found.low), x, up(found.high), f"whisker thin {color}")
-        yield marker(number_, x, up(found.value))
+        whisker = line(x, up(found.low), x, up(found.high), f"whisker thin {color}")
+        values = tip(
+            curve.arm,
+            f"{count(size.tokens)} tokens of text",
+            f"{percent(found.value)} {interval(found.low, found.high)}",
+            f"each model: {', '.join(map(percent, size.by_seed.values()))}",
+        )
+        mark = el("g", marker(number_, x, up(found.value)), data_tip=values)
+        yield el("g", whisker, mark, data_series=curve.arm)
 
 
 def _axis(across: Scale) -> Html:

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from steep.core.formatting import bounds, decimal, shorten
-from steep.report.charts import Scale, chart, line, marker, series_class, svg, text, ticks
+from steep.report.charts import Scale, chart, line, marker, series_class, svg, text, ticks, tip
 from steep.report.html import Html, el
 from steep.report.results import IntervalEstimate
 
@@ -68,7 +68,7 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], title: str) -> Html:
             *_grid(across, up, axes[0]),
             *_paths(points, across, up),
             *(_cross(each, across, up) for each in points),
-            *(_dot(each, across, up) for each in points),
+            *(_dot(each, across, up, axes) for each in points),
             *(
                 _name(each, name, label, across, up)
                 for each, name, label in zip(points, names, labels, strict=True)
@@ -126,16 +126,13 @@ def _ends(figure: IntervalEstimate, limit: float) -> tuple[float, float]:
     return low, limit if figure.high is None else min(limit, figure.high)
 
 
-def _dot(point: Point, across: Scale, up: Scale) -> Html:
-    sentences = [
+def _dot(point: Point, across: Scale, up: Scale, axes: tuple[str, str]) -> Html:
+    values = [
         f"{name} {decimal(each.value, 2)} {bounds(each.low, each.high, 2)}"
-        for name, each in (("salient", point.x), ("false", point.y))
+        for name, each in zip(axes, (point.x, point.y), strict=True)
     ]
-    return el(
-        "g",
-        el("title", f"{point.label}: {', '.join(sentences)}"),
-        marker(point.series, across(point.x.value), up(point.y.value), RADIUS - 1),
-    )
+    dot = marker(point.series, across(point.x.value), up(point.y.value), RADIUS - 1)
+    return el("g", dot, data_tip=tip(point.label, *values))
 
 
 def _name(point: Point, name: str, label: Label, across: Scale, up: Scale) -> Html:

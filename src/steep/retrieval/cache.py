@@ -36,8 +36,12 @@ class RetrievalCache:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors():
             self._database = sqlite3.connect(self._path or ":memory:", timeout=BUSY_TIMEOUT_S)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute(_TABLE)
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute(_TABLE)
+            except sqlite3.Error:
+                self._database.close()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:

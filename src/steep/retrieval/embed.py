@@ -22,6 +22,7 @@ import numpy as np
 
 from steep.core.calls import Completion
 from steep.core.errors import UserError
+from steep.core.progress import Progress
 from steep.ledger.caller import Sends
 from steep.llm.requests import Request, vectors_of
 from steep.retrieval.cache import RetrievalCache
@@ -92,7 +93,7 @@ def _wordllama_folder() -> Path:
     if spec is None or not spec.origin:
         raise UserError(
             f"The default embedder needs the package {WORDLLAMA}, which is not installed.",
-            hint=f"pip install {WORDLLAMA}, or search with BM25 only",
+            hint="pip install 'steep[rag]', or search with BM25 only",
         )
     folder = Path(spec.origin).parent
     for name in (WORDLLAMA_WEIGHTS, WORDLLAMA_TOKENIZER):
@@ -101,7 +102,7 @@ def _wordllama_folder() -> Path:
                 f"The installed version of {WORDLLAMA} is not supported: a file is missing.",
                 where=folder,
                 expected=name,
-                hint=f"pip install '{WORDLLAMA}==0.4.0.post1'",
+                hint="pip install 'steep[rag]'",
             )
     return folder
 
@@ -174,7 +175,9 @@ def embed_texts(embedder: Embedder, texts: Sequence[str], cache: RetrievalCache)
     """
     known = cache.vectors(embedder.name, texts)
     new = [text for text in dict.fromkeys(texts) if text not in known]
+    progress = Progress("embedding", len(new), "texts")
     for start in range(0, len(new), SAVED_AT_ONCE):
+        progress.update(start)
         asked = new[start : start + SAVED_AT_ONCE]
         vectors_ND = checked_vectors(embedder.name, embedder.embed(asked), asked)
         cache.add_vectors(embedder.name, asked, vectors_ND)

@@ -17,6 +17,7 @@ import numpy as np
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
 from steep.core.ids import stable_hash
+from steep.core.progress import Progress
 from steep.retrieval.cache import RetrievalCache
 from steep.retrieval.chunks import Chunk, hash_of
 from steep.retrieval.config import RetrievalConfig
@@ -74,7 +75,9 @@ class Retriever:
         keys = [stable_hash([self.key, question]) for question in questions]
         known = self._cache.rankings(keys)
         new = {key: text for key, text in zip(keys, questions, strict=True) if key not in known}
+        progress = Progress("retrieval", len(new), "questions")
         for start in range(0, len(new), QUESTIONS_AT_ONCE):
+            progress.update(start)
             some = list(new)[start : start + QUESTIONS_AT_ONCE]
             rankings = dict(zip(some, self._ranked([new[key] for key in some]), strict=True))
             self._cache.add_rankings(rankings)

@@ -9,7 +9,7 @@ from steep.core.calls import RAW_RECIPE
 from steep.evaluation.config import BASE
 from steep.evaluation.methods.common import Graded
 from steep.scaling.comparison_results import MetricComparison, RecipeDifference, RecipeScore
-from steep.scaling.results import Bounded
+from steep.scaling.results import Bounded, per_point
 from steep.scaling.study import ModelGrades, StudyPoint
 
 Place = tuple[str, int]  # a recipe and its size
@@ -91,6 +91,6 @@ def compare_recipes(
 
 
 def _usd_per_point(cost_usd: float | None, gained: Bounded | None) -> float | None:
-    if cost_usd is None or gained is None or gained.low <= 0:
+    if cost_usd is None or gained is None or (found := per_point(cost_usd, gained)) is None:
         return None
-    return cost_usd / (100 * gained.value)
+    return found.value

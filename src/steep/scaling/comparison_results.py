@@ -28,6 +28,7 @@ class ComparedTexts:
         passes: How often each is read.
         training_tokens: Of each model, replay included; None if no model is trained.
         generation_usd: Their cost, with that of preparing calls; None if it is unknown.
+        training_hours: Hours of training of a model, times its devices; None if unknown.
         sampled_words: Words of the sample of which the next two are measured.
         compression_ratio: As `Diversity` has it, and so is the share of distinct 4-grams.
     """
@@ -42,6 +43,7 @@ class ComparedTexts:
     sampled_words: int
     compression_ratio: float | None
     distinct_4grams: float | None
+    training_hours: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,8 @@ class RecipeScore:
         over_base: Gain over the base model.
         over_documents: Gain over the documents alone, with the same training tokens.
         over_first: Gain over the first recipe; None for itself.
-        usd_per_point: Cost of generation per percentage point gained over the documents; None if
-            the cost is unknown, or the interval of the gain does not lie above zero.
+        usd_per_point: Cost of generation per percentage point gained over the documents (see
+            `per_point`); None if the cost is unknown.
     """
 
     recipe: str
@@ -130,3 +132,12 @@ class ComparisonResult:
 def read_comparison(path: Path) -> ComparisonResult:
     """Read `comparison.json`."""
     return TypeAdapter(ComparisonResult).validate_python(read_json(path))
+
+
+def find_compared(store: Path, run_directory: Path) -> ComparisonResult | None:
+    """Return the latest comparison of a run's recipes; None without one."""
+    pointer = run_directory / POINTER_NAME
+    if not pointer.is_file():
+        return None
+    path = store / read_json(pointer)[STAGE] / RESULT_NAME
+    return read_comparison(path) if path.is_file() else None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from steep.core.formatting import percent
 from steep.scaling.curve import LEAST_DOCUMENTS, AccuracyCurve
-from steep.scaling.forms import FORMS, Fitted, Form
+from steep.scaling.forms import FORMS, Fitted, Form, aicc
 from steep.scaling.results import BandPoint, Bounded, CurveFit, FormFit, ReachedTarget
 
 Numbers = NDArray[np.float64]
@@ -66,6 +66,7 @@ def fit_curve(
             best=best,
             refused="",
             band=fits[best[0]].band(curve),
+            doubled=fits[best[0]].doubled(curve),
         ),
         tuple(fits[name].target(curve, accuracy) for accuracy in targets for name in best),
     )
@@ -159,7 +160,11 @@ class _Fit:
             form=form.name,
             label=form.label,
             parameters=parameters,
-            aicc=_aicc(curve, form, fitted),
+            aicc=aicc(
+                float((_residuals(curve, form, fitted) ** 2).mean()),
+                len(curve.tokens),
+                form.parameters,
+            ),
             held_out_error=_held_out_error(curve, form),
         )
         return cls(form, fitted, resampled, result)
@@ -191,6 +196,13 @@ class _Fit:
                 x, values, *bands[0], *bands[1], strict=True
             )
         )
+
+    def doubled(self, curve: AccuracyCurve) -> Bounded:
+        """Return the gain from twice the tokens of the largest size."""
+        x = curve.sizes[-1] * np.array([1.0, 2.0])
+        gain = float(np.diff(self.form.predict(x, self.fitted)[0])[0])
+        low, high = np.quantile(np.diff(self.form.predict(x, self.resampled))[:, 0], curve.levels)
+        return Bounded(value=gain, low=float(min(low, gain)), high=float(max(high, gain)))
 
     def target(self, curve: AccuracyCurve, accuracy: float) -> ReachedTarget:
         """Return the tokens at which the curve reaches an accuracy."""
@@ -225,13 +237,8 @@ def _model_spread(curve: AccuracyCurve, form: Form, fitted: Fitted) -> float:
 
 
 def _aicc(curve: AccuracyCurve, form: Form, fitted: Fitted) -> float:
-    """Return AICc of Gaussian residuals with unknown variance, which is a parameter, too."""
     residuals = _residuals(curve, form, fitted)
-    n, k = len(residuals), form.parameters + 1
-    if n - k - 1 <= 0:
-        return math.inf
-    mean_square = max(float((residuals**2).mean()), 1e-12)
-    return n * math.log(mean_square) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+    return aicc(float((residuals**2).mean()), len(residuals), form.parameters)
 
 
 def _held_out_error(curve: AccuracyCurve, form: Form) -> float | None:

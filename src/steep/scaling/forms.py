@@ -55,6 +55,17 @@ class Form(ABC):
         """Return the parameters of each curve by their names, each of shape (B,)."""
 
 
+def aicc(mean_square: float, n: int, parameters: int) -> float:
+    """Return AICc of `n` Gaussian residuals with unknown variance, which is a parameter, too.
+
+    It is infinite if there are too few residuals.
+    """
+    k = parameters + 1
+    if n - k - 1 <= 0:
+        return math.inf
+    return n * math.log(max(mean_square, 1e-12)) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+
+
 def _solved(design: Numbers, y: Numbers, weights: Numbers) -> tuple[Numbers, Numbers]:
     """Solve weighted least squares for each row of y; return coefficients and residuals."""
     root = np.sqrt(weights)

@@ -26,6 +26,17 @@ class Bounded:
     errors: StandardErrors | None = None
 
 
+def per_point(amount: float, gain: Bounded) -> Bounded | None:
+    """Return an amount per percentage point gained; None unless the gain is above zero.
+
+    The interval is that of the gain (a share, from -1 to 1); the amount is taken as exact.
+    """
+    if gain.low <= 0:
+        return None
+    value, low, high = (amount / (100 * each) for each in (gain.value, gain.high, gain.low))
+    return Bounded(value=value, low=low, high=high)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FormFit:
     """The fit of one form.
@@ -67,6 +78,8 @@ class CurveFit:
         best: The forms among which the data do not decide; the chosen one alone if there is one.
         refused: Why no form was fitted at all, or empty.
         band: Of the first of the best forms; empty if refused.
+        doubled: The gain of the first of the best forms from twice the tokens of the largest size;
+            None if refused.
     """
 
     forms: tuple[FormFit, ...]
@@ -74,6 +87,39 @@ class CurveFit:
     best: tuple[str, ...]
     refused: str
     band: tuple[BandPoint, ...]
+    doubled: Bounded | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TheoryFit:
+    """The curve of the paper's theory through measured points (`steep theory`).
+
+    Attributes:
+        degree: lambda of the best fit: links per entity that the documents state.
+        degrees: All lambdas of the grid that the points do not exclude, by an F test at 95%.
+        tokens_per_pair: tau, the tokens of one step per ordered pair of entities.
+        start: y0, the accuracy without synthetic tokens.
+        rise: A, what the plateau adds.
+        residual: Root mean square of the residuals, by degrees of freedom.
+        aicc: Akaike's criterion for small samples, over the same points as that of the forms.
+        held_out_error: As that of `FormFit`.
+        curve: Tokens and fitted accuracies.
+    """
+
+    degree: float
+    degrees: tuple[float, ...]
+    tokens_per_pair: float
+    start: float
+    rise: float
+    residual: float
+    aicc: AtMost
+    held_out_error: float | None
+    curve: tuple[tuple[float, float], ...]
+
+    @property
+    def reaches_plateau(self) -> bool:
+        """Return whether the largest size is at 90% of the rise; else it is extrapolated."""
+        return self.curve[-1][1] >= self.start + 0.9 * self.rise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +152,20 @@ class SizeScore:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCurve:
-    """The curve of an arm."""
+    """The curve of an arm.
+
+    Attributes:
+        theory: The curve of the theory; None if the arm is matched or has missing models, or if it
+            could not be fitted: `theory_refused` is then the reason.
+    """
 
     arm: str
     matched: bool
     sizes: tuple[SizeScore, ...]
     fit: CurveFit
     targets: tuple[ReachedTarget, ...]
+    theory: TheoryFit | None = None
+    theory_refused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +183,10 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What the largest model of an arm took; None is unknown."""
+    """What the largest model of an arm took; None is unknown.
+
+    Hours of training are those of all devices of the model.
+    """
 
     arm: str
     tokens: int

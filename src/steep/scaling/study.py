@@ -37,7 +37,9 @@ from steep.scaling.results import (
     MetricStudy,
     ReachedTarget,
     SizeScore,
+    TheoryFit,
 )
+from steep.scaling.theory_fit import fit_theory
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,18 +233,33 @@ def _arm_curve(
 ) -> ArmCurve:
     fit: CurveFit
     reached: tuple[ReachedTarget, ...] = ()
+    theory, refused = None, ""
     if missing:
         total = len(points) + len(missing)
         fit = no_fit(f"{len(missing)} of {total} models are not finished")
     else:
-        fit, reached = fit_curve(grades.curve(points), chance, targets=targets)
+        curve = grades.curve(points)
+        fit, reached = fit_curve(curve, chance, targets=targets)
+        if not points[0].matched:  # its tokens are those of documents, read again
+            theory, refused = _theory(curve)
     return ArmCurve(
         arm=points[0].arm,
         matched=points[0].matched,
         sizes=tuple(_size_scores(points, grades, training_tokens)),
         fit=fit,
         targets=reached,
+        theory=theory,
+        theory_refused=refused,
     )
+
+
+def _theory(curve: AccuracyCurve) -> tuple[TheoryFit | None, str]:
+    """Return the curve of the theory, or why it could not be fitted."""
+    try:
+        return fit_theory(curve.tokens, curve.accuracies.tolist()), ""
+    except UserError as error:
+        expected, found = error.fields["expected"], error.fields["found"]
+        return None, f"{error.problem} Expected {expected}; found {found}."
 
 
 def _gains(arm: str, by_arm: Mapping[str, Sequence[StudyPoint]], grades: ModelGrades) -> ArmGains:

@@ -10,15 +10,16 @@ y0 and A are linear least squares (variable projection).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f, linregress
 
 from steep.core.errors import UserError
+from steep.scaling.forms import aicc
+from steep.scaling.results import TheoryFit
 from steep.scaling.theory import SubtreeSizes, count_subtrees, random_world
 
 Numbers = NDArray[np.float64]
@@ -30,35 +31,18 @@ CURVE_POINTS = 60
 LEVEL = 0.95
 
 
-@dataclass(frozen=True, kw_only=True)
-class TheoryFit:
-    """The theory's curve through measured points.
-
-    Attributes:
-        degree: lambda of the best fit.
-        degrees: All lambdas of the grid that the points do not exclude, by an F test at 95%.
-        tokens_per_pair: tau.
-        start: y0, the accuracy without synthetic tokens.
-        rise: A, what the plateau adds.
-        residual: Root mean square of the residuals, by degrees of freedom.
-        curve: Tokens and fitted accuracies.
-    """
-
-    degree: float
-    degrees: tuple[float, ...]
-    tokens_per_pair: float
-    start: float
-    rise: float
-    residual: float
-    curve: tuple[tuple[float, float], ...]
-
-
 class _Candidate(NamedTuple):
     squares: float
     degree: float
     scale: float
     start: float
     rise: float
+
+    def at(self, tokens: ArrayLike) -> Numbers:
+        """Return the accuracy after numbers of tokens."""
+        steps = np.asarray(tokens, np.float64) / self.scale
+        accuracies: Numbers = self.start + self.rise * shape(self.degree, steps)
+        return accuracies
 
 
 def fit_theory(tokens: Sequence[float], accuracies: Sequence[float]) -> TheoryFit:
@@ -73,17 +57,11 @@ def fit_theory(tokens: Sequence[float], accuracies: Sequence[float]) -> TheoryFi
     """
     x, y = np.asarray(tokens, np.float64), np.asarray(accuracies, np.float64)
     _check(x, y)
-    positive = x[x > 0]
-    scales = np.geomspace(positive.min() / 100, positive.max() * 100, SCALES)
-    best = [
-        min((_project(x, y, degree, scale) for scale in scales), key=lambda each: each.squares)
-        for degree in DEGREES
-    ]
+    best = _candidates(x, y)
     chosen = min(best, key=lambda each: each.squares)
     freedom = len(x) - PARAMETERS
     excess = 1 + float(f.ppf(LEVEL, 1, freedom)) / freedom
-    at = np.geomspace(positive.min(), positive.max(), CURVE_POINTS)
-    fitted = chosen.start + chosen.rise * shape(chosen.degree, at / chosen.scale)
+    at = np.geomspace(x[x > 0].min(), x.max(), CURVE_POINTS)
     return TheoryFit(
         degree=chosen.degree,
         degrees=tuple(each.degree for each in best if each.squares <= excess * chosen.squares),
@@ -91,8 +69,31 @@ def fit_theory(tokens: Sequence[float], accuracies: Sequence[float]) -> TheoryFi
         start=chosen.start,
         rise=chosen.rise,
         residual=float((chosen.squares / freedom) ** 0.5),
-        curve=tuple(zip(at.tolist(), fitted.tolist(), strict=True)),
+        aicc=aicc(chosen.squares / len(x), len(x), PARAMETERS),
+        held_out_error=_held_out_error(x, y),
+        curve=tuple(zip(at.tolist(), chosen.at(at).tolist(), strict=True)),
     )
+
+
+def _candidates(x: Numbers, y: Numbers) -> list[_Candidate]:
+    """Return the best fit of each lambda."""
+    positive = x[x > 0]
+    scales = np.geomspace(positive.min() / 100, positive.max() * 100, SCALES)
+    return [
+        min((_project(x, y, degree, scale) for scale in scales), key=lambda each: each.squares)
+        for degree in DEGREES
+    ]
+
+
+def _held_out_error(x: Numbers, y: Numbers) -> float | None:
+    """Return predicted minus measured accuracy of the largest size, fitted without it."""
+    kept = x < x.max()
+    if len(np.unique(x[kept])) < PARAMETERS + 1:
+        return None
+    best = min(_candidates(x[kept], y[kept]), key=lambda each: each.squares)
+    if not np.isfinite(best.squares):  # accuracy does not rise without it
+        return None
+    return float(best.at(x.max()) - y[~kept].mean())
 
 
 def shape(degree: float, steps_per_pair: Numbers) -> Numbers:

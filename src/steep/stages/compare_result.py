@@ -34,10 +34,10 @@ from steep.stages import documents as documents_stage
 from steep.stages.compare import ComparisonStudy, find_comparison
 from steep.stages.compare_texts import ComparisonRequest
 from steep.stages.scale import FinishedPoint
-from steep.stages.scale_result import finished_points, graded_by_metric
+from steep.stages.scale_result import device_hours, finished_points, graded_by_metric
 from steep.tokens.build import SUBSET_NAME, is_held_out
 
-VERSION = 3
+VERSION = 4
 PAGE_NAME = "comparison.html"  # in the run's directory
 
 
@@ -133,6 +133,7 @@ def _texts(
             passes=study.request.epochs * point.tokens / tokens,
             training_tokens=int(trained[0].manifest["tokens"]) if trained else None,
             generation_usd=0.0 if point.matched else study.generation_usd(point.arm, tokens),
+            training_hours=device_hours(study, trained) if trained else None,
             **_diversity(study, point, subset),
         )
 

@@ -26,6 +26,7 @@ from steep.ledger.ledger import Ledger, open_ledger
 from steep.recipes.recipe import RecipeOptions
 from steep.stages import corpus as corpus_stage
 from steep.stages import documents as documents_stage
+from steep.stages.export_directory import check_export_directory
 from steep.stages.finished_artifacts import without_log_lines
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MARK = "steep-corpus.json"  # in a directory that an export has written
 CARD, DOCUMENTS = "README.md", "documents.jsonl"
+UPLOADED = (CARD, DOCUMENTS, MARK, "data/*")  # by --push
 SETTINGS = (
     "temperature", "top_p", "max_tokens", "reasoning_tokens", "frequency_penalty", "seed",
     "target_tokens",
@@ -101,7 +103,7 @@ def run(
     from steep.corpus.dataset_card import card_text
     from steep.corpus.export import write_data
 
-    _check_directory(directory)
+    check_export_directory(directory, MARK)
     with corpus_so_far(config, project) as found:
         if not any(found.artifact.manifest["by_recipe"].keys() - {"documents"}):
             raise UserError(
@@ -119,25 +121,6 @@ def run(
         (directory / DOCUMENTS).unlink(missing_ok=True)
     write_text(directory / CARD, card_text(card))
     return ExportedCorpus(directory, totals, progress)
-
-
-def _check_directory(directory: Path) -> None:
-    """Check that an export may write into a directory.
-
-    Raises:
-        UserError: It holds files that no export has written.
-    """
-    if directory.is_dir() and not (directory / MARK).is_file():
-        others = sorted(each.name for each in directory.iterdir() if each.name[0] != ".")
-    else:
-        others = [directory.name] if directory.is_file() else []
-    if others:
-        raise UserError(
-            "The directory holds files that an export has not written; nothing was written.",
-            where=directory,
-            expected="a new or empty directory, or one of an earlier export",
-            found=", ".join(others[:3]),
-        )
 
 
 def _progress(config: Config, found: CorpusSoFar) -> PlannedCalls:
@@ -165,7 +148,7 @@ def _card(
     return CorpusCard(
         name=config.name,
         license=license,
-        languages=_languages(found.documents),
+        languages=languages_of(found.documents),
         steep=__version__,
         documents=manifest["counts"]["documents"],
         totals=totals,
@@ -194,7 +177,8 @@ def _public_options(options: RecipeOptions) -> dict[str, Any]:
     return options.model_dump(mode="json", exclude=PRIVATE_OPTIONS | paths)
 
 
-def _languages(documents: Sequence[Document]) -> tuple[str, ...]:
+def languages_of(documents: Sequence[Document]) -> tuple[str, ...]:
+    """Return the languages of documents as ISO 639-1 codes, the commonest first."""
     codes = Counter(document_language(each.text) for each in documents[:LANGUAGE_SAMPLE])
     return tuple(code for code, _ in codes.most_common() if code is not None)
 

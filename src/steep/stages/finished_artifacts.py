@@ -41,6 +41,7 @@ class Finished:
         seen: Names of all directories that were looked for.
         reached: Finished stages before training, in order. The inputs of stages after a missing one
             are unknown.
+        before_shards: Those of them that have one artifact: documents, generate and corpus.
         shards: As `tokenize.run_all` returns them; none where one is missing.
         trained: Trained models, by name.
         tuned: Those of them that are tuned, by the same name.
@@ -48,6 +49,7 @@ class Finished:
 
     seen: set[str]
     reached: list[str] = field(default_factory=list)
+    before_shards: dict[str, Artifact] = field(default_factory=dict)
     shards: dict[str, Artifact] = field(default_factory=dict)
     trained: dict[str, Artifact] = field(default_factory=dict)
     tuned: dict[str, Artifact] = field(default_factory=dict)
@@ -78,13 +80,16 @@ def without_log_lines() -> Iterator[None]:
 
 
 def _look(config: Config, looking: ReadOnlyProject, found: Finished) -> None:
-    read = documents.run(config, looking)
+    made = found.before_shards
+    made["documents"] = read = documents.run(config, looking)
     found.reached.append("documents")
     texts = generate.run(config, looking, read)
+    if texts is not None:  # None where no calls are planned
+        made["generate"] = texts
     found.reached.append("generate")
     if not looking.ledger_path.is_file():
         return  # a corpus is never without one, and looking at it would make one
-    passages = corpus.run(config, looking, read, texts)
+    made["corpus"] = passages = corpus.run(config, looking, read, texts)
     found.reached.append("corpus")
     found.shards = tokenize.run_all(config, looking, passages)
     found.reached.append("tokenize")

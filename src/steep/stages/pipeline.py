@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import gc
 import logging
 import os
-import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import yaml
+from typing import Literal, get_args
 
 from steep.config import Config
 from steep.core.artifacts import Artifact, Project, remove_leftovers
 from steep.core.files import write_json, write_text
-from steep.core.machine import processor_name
+from steep.core.progress import Progress, enter_stage, parts
 from steep.core.ranks import ranks
-from steep.ledger import requests
-from steep.ledger.ledger import open_ledger
 from steep.stages import corpus, diversity, documents, evaluate, generate, instruct, tokenize, train
 
 log = logging.getLogger("steep")
@@ -71,31 +65,39 @@ def run(
         UserError: An error that the user can correct. Finished artifacts are kept.
     """
     if not project.finished_only:
-        _check(config, project, until)
+        with Progress("checking the settings", None, "settings"):  # it imports PyTorch
+            _check(config, project, until)
+    enter_stage("documents")
     result = PipelineRun(documents.run(config, project))
     if until == "documents":
         return result
     if _reaches(until, "evaluate") and not project.finished_only:
-        evaluate.check(config, project, result.documents)
+        with Progress("checking the questions", None, "questions"):
+            evaluate.check(config, project, result.documents)
+    enter_stage("generate")
     result.generate = generate.run(config, project, result.documents, wait, retry_empty)
     gc.collect()  # an embedded generator is gone before training needs the memory
     if until == "generate":
         return result
+    enter_stage("corpus")
     result.corpus = corpus.run(config, project, result.documents, result.generate)
     if ranks() == 1:
         made = result.documents, result.generate, result.corpus
         result.diversity = diversity.run(project, *made)
     if until == "corpus":
         return result
+    enter_stage("tokenize")
     result.tokenize = tokenize.run_all(config, project, result.corpus)
     if until == "tokenize":
         return result
-    for name in config.train.models:
+    enter_stage("train")
+    for name in parts("train", config.train.models, "models"):
         result.train[name] = train.run(config, project, result.tokenize, name)
         gc.collect()
     if until == "train":
         return result
-    for name in instruct.models_of(config):
+    enter_stage("instruct")
+    for name in parts("instruct", instruct.models_of(config), "models"):
         chats = result.tokenize[tokenize.CHATS]
         result.instruct[name] = instruct.run(config, project, result.train[name], chats, name)
         gc.collect()
@@ -111,8 +113,10 @@ def _after_training(
     if ranks() > 1:
         log.info("evaluation and report need a single process: run the same command without ranks")
         return
+    enter_stage("evaluate")
     result.evaluate = evaluate.run(config, project, result.documents, result.trained, result.corpus)
     if until == "report":
+        enter_stage("report")
         result.report = _report(config, project, result)
 
 
@@ -136,11 +140,12 @@ def _check(config: Config, project: Project, until: StageName) -> None:
 
 def _report(config: Config, project: Project, result: PipelineRun) -> Path:
     from steep.report.render import render_report
+    from steep.stages.run_record import resolved, run_record
 
     directory = project.run_directory(config.name)
     remove_leftovers(directory)
-    write_text(directory / "config.yaml", _resolved(config))
-    write_json(directory / "run.json", _run_record(config, project, result))
+    write_text(directory / "config.yaml", resolved(config))
+    write_json(directory / "run.json", run_record(config, project, result))
     for arm, artifact in result.trained.items():
         _link(directory / f"model-{arm}", artifact.path / "model")
     return render_report(project.root, directory)
@@ -167,41 +172,3 @@ def _link(link: Path, target: Path) -> None:
     except OSError as error:  # a disk without links, or a copied project with a folder in its place
         log.warning("report: no link to %s: %s", target, error.strerror)
         temporary.unlink(missing_ok=True)
-
-
-def _resolved(config: Config) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _run_record(config: Config, project: Project, result: PipelineRun) -> dict[str, Any]:
-    """Return what the report reads: the artifacts of this run, the machine, and wall times."""
-    used: dict[str, Any] = {}
-    wall_s: dict[str, float] = {}
-    for name in (*STAGES[:-1], "diversity"):
-        value = getattr(result, name)
-        if isinstance(value, dict):
-            used[name] = {arm: _relative(project, each) for arm, each in value.items()}
-            for arm, each in value.items():
-                wall_s[f"{name} {arm}"] = each.manifest["wall_s"]
-        elif value is not None:
-            used[name] = _relative(project, value)
-            wall_s[name] = value.manifest["wall_s"]
-    return {
-        "name": config.name,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "artifacts": used,
-        "hardware": f"{os.cpu_count()} x {processor_name()}, {platform.system()}, "
-        f"Python {platform.python_version()}",
-        "wall_s": wall_s,
-        "requests": _request_costs(project),
-    }
-
-
-def _request_costs(project: Project) -> list[dict[str, Any]]:
-    """Return the number and cost of the requests that were not for generation."""
-    with open_ledger(project) as ledger:
-        return [asdict(each) for each in requests.costs(ledger)]
-
-
-def _relative(project: Project, artifact: Artifact) -> str:
-    return artifact.path.relative_to(project.root).as_posix()

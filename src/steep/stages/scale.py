@@ -19,6 +19,7 @@ from steep.config import Config
 from steep.core.artifacts import MANIFEST, Artifact, Identity, Project, Unfinished, refuse_ranks
 from steep.core.errors import UserError
 from steep.core.formatting import plural
+from steep.core.progress import parts
 from steep.evaluation.config import BASE, OpenBookConfig, SummariesConfig
 from steep.evaluation.setup import EvaluationSetup
 from steep.llm.model_names import model_directory
@@ -269,7 +270,8 @@ def look_at(study: Study, point: StudyPoint) -> FinishedPoint | None:
 def run_all(study: Study) -> None:
     """Run every point that is left, after the base."""
     study.ask_base()
-    for number, point in enumerate(study.points, start=1):
+    points = parts(study.command, study.points, "points")
+    for number, point in enumerate(points, start=1):
         of = (study.command, number, len(study.points), point.name)
         log.info("%s: point %d of %d, %s", *of)
         run_point(study, point)

@@ -36,7 +36,7 @@ from steep.stages.scale import FinishedPoint, Study, look_at
 if TYPE_CHECKING:
     from steep.evaluation.methods.common import Graded
 
-VERSION = 3
+VERSION = 4
 PAGE_NAME = "scaling.html"  # in the run's directory
 
 
@@ -176,8 +176,7 @@ def _prices(study: Study, finished: Mapping[str, FinishedPoint]) -> Iterator[Pri
             continue
         most = max(point.tokens for point in own)
         largest = [finished[point.name] for point in own if point.tokens == most]
-        seconds = sum(each.trained.manifest["wall_s"] for each in largest)
-        hours = seconds / len(largest) / 3600
+        hours = device_hours(study, [each.trained for each in largest])
         asking = sum(row.manifest["wall_s"] for each in largest for row in each.rows)
         usd = settings.gpu_hour_usd
         fields = [row.manifest["identity"]["fields"] for each in largest for row in each.rows]
@@ -188,13 +187,16 @@ def _prices(study: Study, finished: Mapping[str, FinishedPoint]) -> Iterator[Pri
             generation_usd=_generation_usd(study, arm, most),
             training_hours=hours,
             evaluation_hours=asking / len(largest) / 3600,
-            training_usd=hours * usd * _devices(study) if usd is not None and on_gpu else None,
+            training_usd=hours * usd if usd is not None and on_gpu else None,
         )
 
 
-def _devices(study: Study) -> int:
+def device_hours(study: Study, models: Sequence[Artifact]) -> float:
+    """Return the hours of training of a model, averaged over some, times its devices."""
     settings = study.config.train
-    return settings.ray_workers if settings.launcher == "ray" else 1
+    devices = settings.ray_workers if settings.launcher == "ray" else 1
+    seconds = [float(each.manifest["wall_s"]) for each in models]
+    return devices * sum(seconds) / len(seconds) / 3600
 
 
 def _generation_usd(study: Study, arm: str, tokens: int) -> float | None:

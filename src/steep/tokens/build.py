@@ -19,6 +19,7 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import content_hash
 from steep.core.ids import derive_seed
+from steep.core.progress import Progress
 from steep.corpus.passage import (
     OF_DOCUMENT,
     PASSAGES_NAME,
@@ -96,7 +97,8 @@ class ShardBuilder:
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
-            return counts(write_shard(directory, texts(), self.tokenizer()))
+            shown = Progress(f"tokenize {name}", None, "texts").over(texts())
+            return counts(write_shard(directory, shown, self.tokenizer()))
 
         return self.artifact(name, fields, make)
 
@@ -106,11 +108,13 @@ class ShardBuilder:
         def make(directory: Path) -> dict[str, Any]:
             from steep.tokens.shard import write_shard
 
+            def shown(each: str) -> Iterator[str]:
+                return Progress(f"tokenize {name} {each}", None, "texts").over(sets[each]())
+
             tokenizer = self.tokenizer()
-            found = [name for name, texts in sets.items() if next(iter(texts()), None) is not None]
+            found = [each for each, texts in sets.items() if next(iter(texts()), None) is not None]
             tokens = {
-                name: write_shard(directory / name, sets[name](), tokenizer).tokens
-                for name in found
+                each: write_shard(directory / each, shown(each), tokenizer).tokens for each in found
             }
             return {"sets": found, "tokens": tokens}
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steep.core.errors import UserError
+from steep.core.progress import Progress
 from steep.core.token_ids import ChatText, rendered_chat, whole_texts
 from steep.tokens.shard import NothingToTrainOn, ShardManifest, name_of, write_batches
 from steep.tokens.tokenize import TextBatch, batch_of, batched, in_order, threads_for
@@ -76,7 +77,8 @@ def write_chat_shard(
     """
     _check(tokenizer)
     skipped: list[SkippedChat] = []
-    chats = _chats(path, tokenizer, loss_on, skipped)
+    found = _chats(path, tokenizer, loss_on, skipped)
+    chats = Progress("tokenize chats", None, "chats").over(found)
     try:
         with closing(_tokenized(chats, tokenizer, loss_on)) as batches:
             masked = loss_on == "assistant"

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from steep.core.cache_argument import cache_argument
 from steep.training.config import OptimizationConfig
 
 varlen_attn: Any = None
@@ -118,7 +119,7 @@ def _is_causal_only(config: Any, context_tokens: int) -> bool:
             config=config,
             inputs_embeds=torch.empty(1, context_tokens, 0),
             attention_mask=None,
-            past_key_values=None,
+            **{cache_argument(create_masks_for_generate): None},
         )
     except TypeError:  # another version of transformers
         return False

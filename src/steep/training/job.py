@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from steep.training.export import export_model
 from steep.training.loading import load_model_config, load_tokenizer
 from steep.training.loop import train
 from steep.training.memory import check_disk, check_memory
-from steep.training.metrics import SEPARATOR, StepMetrics, last_metrics, trackers
+from steep.training.metrics import StepMetrics, last_metrics, trackers
 from steep.training.models import MODEL_NAME
 from steep.training.parallel import World, connect, disconnect
 from steep.training.prepare import resolve_auto
@@ -134,9 +134,10 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
     check_disk(directory, estimate, settings)
     if world.is_main:
         log.info("%s: %s", job.label, estimate.line())
-    model, fill = open_model(job.model, settings, world)
     opened = trackers(settings.trackers, directory, job.label) if world.is_main else nullcontext()
-    with opened as track:
+    shown = _TrainingProgress(job)
+    with opened as track, shown.progress:
+        model, fill = open_model(job.model, settings, world)
         module = train(
             model,
             mixture,
@@ -145,10 +146,11 @@ def _train_and_export(job: TrainingJob, directory: Path, world: World) -> None:
             directory,
             world,
             validation,
-            _progress_of(job),
+            shown.on_step,
             track or (lambda row, step: None),
             job.first_losses,
             fill,
+            shown.on_part,
         )
     _export(job, module.model, tokenizer, directory, world)
 
@@ -184,13 +186,21 @@ def _check_fit(job: TrainingJob, tokenizer: Any, shards: Iterable[TokenShard]) -
         check_embedding(shard, tokenizer, config.vocab_size)
 
 
-def _progress_of(job: TrainingJob) -> Callable[[StepMetrics], None]:
-    steps, progress = job.steps, Progress(job.label, job.steps, "steps")
+class _TrainingProgress:
+    """Shows how far a run is: a step that takes long by its parts."""
 
-    def show(metrics: StepMetrics) -> None:
-        if metrics.step == steps:
-            progress.finish(metrics.line(steps))
-        else:
-            progress.show(metrics.parts(steps), SEPARATOR)
+    def __init__(self, job: TrainingJob) -> None:
+        self.progress = Progress(job.label, job.steps, "steps")
+        self._steps = job.steps
+        self._facts: Mapping[str, str] = {}
 
-    return show
+    def on_part(self, steps: float) -> None:
+        """Show that so many steps are done, with the part of the current one."""
+        self.progress.update(steps, facts=self._facts)
+
+    def on_step(self, metrics: StepMetrics) -> None:
+        """Show the metrics of a step; the last ones stay."""
+        self._facts = metrics.facts()
+        self.on_part(metrics.step)
+        if metrics.step == self._steps:
+            self.progress.finish(metrics.line(self._steps))

@@ -146,6 +146,7 @@ def train(
     track: Log = lambda row, step: None,
     first_losses: Mapping[str, float] | None = None,
     fill: Callable[[nn.Module], None] | None = None,
+    on_part: Callable[[float], None] = lambda steps: None,
 ) -> CausalLoss:
     """Train `model` in place; metrics and checkpoints go to `directory`.
 
@@ -160,6 +161,9 @@ def train(
         on_step: Called after each step, on the main rank.
         track: Receives metrics beside the JSON Lines.
         first_losses: Validation losses of the untrained model, if known.
+        on_part: Called on the main rank with the number of steps done: at the start, and on a
+            processor, which takes long per step, after each micro-batch (2.25 is a quarter of the
+            third step).
         fill: Fills the model once it is sharded, if it is empty; see `rank_loading.open_model`.
 
     Returns:
@@ -176,7 +180,8 @@ def train(
         optimizer = make_optimizer(trained_parameters(module).items(), settings)
         run = TrainingRun(module, optimizer, mixture, settings, steps, world)
         try:
-            _Loop(run, directory, validation or {}, on_step, track, first_losses).go()
+            loop = _Loop(run, directory, validation or {}, on_step, on_part, track, first_losses)
+            loop.go()
         finally:
             restore_masks(model)
     return module
@@ -188,6 +193,7 @@ class _Loop:
     directory: Path
     validation: Mapping[str, Mixture]
     on_step: Callable[[StepMetrics], None]
+    on_part: Callable[[float], None]
     track: Log
     first_losses: Mapping[str, float] | None
     elapsed_s: float = 0.0  # of all steps, also before this process
@@ -212,6 +218,8 @@ class _Loop:
         """Run the steps that are left."""
         steps, section = self.run.steps, self.run.settings.section
         first = self.checkpoints.load(self.run.tensors())
+        if self.run.world.is_main:
+            self.on_part(first)
         with ExitStack() as stack:
             stack.callback(self.checkpoints.close)
             write = stack.enter_context(self._lines(METRICS, first))
@@ -237,7 +245,8 @@ class _Loop:
         reader = StepReader(run.world.device)
         for step in range(first, run.steps):
             reader.start()
-            sums = _step(run, batch, step, self._log_time_left if step == first else None)
+            on_micro_batch = functools.partial(self._on_micro_batch, step, step == first)
+            sums = _step(run, batch, step, on_micro_batch)
             upcoming = run.batch(step + 1) if step + 1 < run.steps else None
             sums[2] = float(self.stop.asked)
             if run.world.is_main:
@@ -260,6 +269,15 @@ class _Loop:
             if step % COLLECT_EVERY == 0:
                 gc.collect()
                 gc.freeze()
+
+    def _on_micro_batch(
+        self, step: int, is_first: bool, done: int, micro_batches: int, elapsed_s: float
+    ) -> None:
+        """Show the part of a step that is done."""
+        if self.run.world.is_main:
+            self.on_part(step + done / (micro_batches + 1))
+        if is_first and done == 1 < micro_batches:
+            self._log_time_left(elapsed_s, micro_batches, step)
 
     def _log_time_left(self, micro_s: float, micro_batches: int, step: int) -> None:
         """Log the expected time of training, if a step is so slow that it seems to hang."""
@@ -342,11 +360,12 @@ def _step(
     run: TrainingRun,
     batch: TokenBatch,
     step: int,
-    on_first_micro_batch: Callable[[float, int, int], None] | None = None,
+    on_micro_batch: Callable[[int, int, float], None],
 ) -> Tensor:
     """Run optimizer step `step`, counted from 0, on the rows of this rank.
 
-    `on_first_micro_batch` receives its seconds, on a processor only: GPUs are asynchronous.
+    `on_micro_batch` receives the number of micro-batches done, that of all, and the seconds since
+    the start of the step; on a processor only, as GPUs are asynchronous.
 
     Returns:
         This rank's part of the mean loss; the gradient norm, on the main rank only; and two places
@@ -361,13 +380,13 @@ def _step(
     set_learning_rate(run.optimizer, rate)
     total = torch.zeros((), device=world.device)
     began = time.monotonic()
-    for number, rows in enumerate(batch.micro):
-        if number == 1 and on_first_micro_batch is not None and world.device.type == "cpu":
-            on_first_micro_batch(time.monotonic() - began, len(batch.micro), step)
+    for number, rows in enumerate(batch.micro, start=1):
         with computing(settings, world):
             loss = run.module(*on_device(rows, world.device)) / batch.predicted_tokens
         (loss * world.size).backward()  # FSDP averages over ranks; this makes it a sum
         total += loss.detach()
+        if world.device.type == "cpu":
+            on_micro_batch(number, len(batch.micro), time.monotonic() - began)
     norm = clip_gradients(run.optimizer, settings.gradient_clip, world)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)

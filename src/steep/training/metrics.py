@@ -16,13 +16,12 @@ from typing import Any
 
 from steep.core.errors import UserError
 from steep.core.files import write_text
-from steep.core.formatting import duration
+from steep.core.formatting import duration, gib
 from steep.training.config import TrackerName
 
 METRICS = "metrics.jsonl"
 VALIDATION = "validation.jsonl"
 STARTS = "starts.jsonl"
-SEPARATOR = " | "
 
 Log = Callable[[Mapping[str, Any], int], None]  # numbers by name, and their step
 
@@ -45,9 +44,21 @@ class StepMetrics:
     memory_bytes: int  # peak memory of this rank so far: of the GPU, or of the process
     left_s: float  # seconds left at the speed of the last step that was not skipped
 
-    def parts(self, steps: int) -> list[str]:
-        """Return the metrics as text, the most important first."""
-        return [
+    def facts(self) -> dict[str, str]:
+        """Return the metrics as text by name, the most important first."""
+        return {
+            "loss": "unknown, no token is predicted" if self.loss is None else f"{self.loss:.4f}",
+            "tokens": f"{self.tokens_per_s:,.0f}/s",
+            **({} if self.mfu is None else {"mfu": f"{100 * self.mfu:.1f}%"}),
+            "epoch": f"{self.epoch:.2f}",
+            "learning rate": f"{self.learning_rate:.2e}",
+            "gradient norm": f"{self.grad_norm:.2f}",
+            "memory": gib(self.memory_bytes),
+        }
+
+    def line(self, steps: int) -> str:
+        """Return the metrics as one line of text, the most important first."""
+        parts = [
             f"step {self.step:,}/{steps:,} ({100 * self.step / steps:.1f}%)",
             "skipped: no token is predicted" if self.loss is None else f"loss {self.loss:.4f}",
             f"left {duration(self.left_s)}",
@@ -58,10 +69,7 @@ class StepMetrics:
             f"lr {self.learning_rate:.2e}",
             f"norm {self.grad_norm:.2f}",
         ]
-
-    def line(self, steps: int) -> str:
-        """Return the metrics as one line of text."""
-        return SEPARATOR.join(self.parts(steps))
+        return " | ".join(parts)
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:

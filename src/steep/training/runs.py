@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steep import __version__
 from steep.core.artifacts import Artifact, Identity, Project, build
 from steep.core.config import identity_fields
 from steep.core.errors import UserError
+from steep.core.files import write_text
 from steep.tokens.build import CHATS, INSTRUCTION, REPLAY, SUBSET_NAME, VALIDATION
 from steep.training.config import InstructConfig, TrainConfig
 from steep.training.metrics import check_trackers, read_metrics, read_validation
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 TRAIN_VERSION, INSTRUCT_VERSION = 2, 1
 MANY_PASSES = 200  # over the texts of an arm; more are hardly intended
 VALIDATION_TOKENS = 200_000  # per set, at most: its mean loss is then known to about 0.005 nats
+CARD_NAME = "README.md"  # in the directory of a model
 SUFFIX = "-instruct"  # appended to the name of an arm for its tuned model
 RESERVED = {BASE, REPLAY, INSTRUCTION, VALIDATION, CHATS}
 # The settings that the validation losses of the untrained model depend on; the seed orders the
@@ -76,7 +79,8 @@ def train_arm(
             first_losses=_first_losses(project, identity, validation),
         )
         name = validation.path.name if validation else None
-        return {"arm": arm, "validation": name, **_run(job, launch)}
+        card = None if subset else _short_card(job, arm)
+        return {"arm": arm, "validation": name, **_run(job, launch, card)}
 
     return build(project, identity, make, together=True, one_of_many=subset is not None)
 
@@ -122,7 +126,8 @@ def tune_arm(
             settings=settings,
             steps=tuning_steps(settings, chats.manifest["tokens"]),
         )
-        return {"arm": arm + SUFFIX, **_run(job, run_job)}
+        card = _short_card(job, arm + SUFFIX)
+        return {"arm": arm + SUFFIX, **_run(job, run_job, card)}
 
     return build(project, identity, make, together=True)
 
@@ -244,8 +249,8 @@ def check_tuning(settings: InstructConfig, arms: Collection[str]) -> None:
     check_trackers(settings.trackers, settings.section)
 
 
-def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
-    """Run a job; return its part of the manifest, on the main rank."""
+def _run(job: TrainingJob, launch: Launch, card: str | None) -> dict[str, Any]:
+    """Run a job, write the card of its model; return its part of the manifest, on the main rank."""
     ledger = job.mixture().ledger(job.steps * job.settings.batch_sequences)
     if ledger["epochs"] > MANY_PASSES:
         log.warning(
@@ -258,6 +263,8 @@ def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
     last = launch(job)
     if last is None:  # the main rank writes the manifest
         return {}
+    if card is not None:
+        write_text(Path(job.directory) / MODEL_NAME / CARD_NAME, card)
     _log_ledger(job.label, ledger)
     losses = [row["loss"] for row in read_metrics(Path(job.directory))]
     measured = [loss for loss in losses if loss is not None]
@@ -285,6 +292,15 @@ def _run(job: TrainingJob, launch: Launch) -> dict[str, Any]:
         **ledger,
         "last": asdict(last),
     }
+
+
+def _short_card(job: TrainingJob, name: str) -> str:
+    """Return what a model directory says of itself; it does not decide its hash."""
+    return (
+        f"# {name}\n\nA model trained by Steep {__version__} (`{Path(job.directory).name}`). "
+        f"`steep export model --arm {name}`\nwrites a copy with a model card: scores, training "
+        "data, licenses and limits.\n"
+    )
 
 
 def _log_ledger(label: str, ledger: Mapping[str, float]) -> None:

@@ -51,7 +51,9 @@ def _mean_loss(run: TrainingRun, name: str, mixture: Mixture, stop: InterruptFla
             f"{count * context:,}",
             cut,
         )
-    progress = Progress(f"{settings.section}: loss on '{name}'", count * context, "tokens")
+    progress = Progress(f"loss on '{name}'", count * context, "tokens")
+    if world.is_main:
+        progress.update(0)
     total, tokens = torch.zeros((), device=world.device), 0
     run.module.eval()
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from steep.core.files import content_hash
-from steep.core.progress import Progress, erase_line
+from steep.core.progress import Progress
 from steep.documents.child import Answer, ChildLimits, Task, end_idle_children, run_tasks
 from steep.documents.clean import clean_text, one_line
 from steep.documents.document import EMPTY, Document, Reading, Skipped
@@ -111,11 +111,9 @@ def _extract(tasks: Mapping[str, Task], cache: ExtractionCache) -> None:
     keys = {task: key for key, task in tasks.items()}
     progress = Progress("reading", len(tasks), "files")
     try:
-        for done, (task, answer) in enumerate(run_tasks(keys, LIMITS), start=1):
+        for task, answer in progress.over(run_tasks(keys, LIMITS)):
             _keep(cache, keys[task], answer)
-            progress.update(done)
     finally:
-        erase_line()
         end_idle_children()
 
 

@@ -133,9 +133,8 @@ def _build_paraphrases(
 
 def _shown(texts: SyntheticTexts) -> Iterator[tuple[str, str, str]]:
     """Yield the synthetic texts, and show how many have passed."""
-    progress = Progress("contamination", None, "passages")
-    number = 0
-    for number, each in enumerate(texts.texts(), start=1):
-        progress.update(number)
+    progress, number = Progress("contamination", None, "passages"), 0
+    for each in progress.over(texts.texts()):
+        number += 1
         yield each
-    progress.finish(f"{number} passages")
+    progress.finish(f"{number:,} passages")

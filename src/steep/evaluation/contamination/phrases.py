@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from steep.core.words import word_ngrams, word_scale, word_spans, words_of
+from steep.core.words import located_words, word_ngrams, word_scale, words_of
 from steep.evaluation.questions import Question
 
 LENGTHS = (8, 13)  # words
@@ -112,19 +112,9 @@ def _rank(match: Match) -> tuple[bool, int]:
 
 def excerpt(text: str, match: Match) -> str:
     """Return the part of a text that has the run, with a few words around it, on one line."""
-    spans = word_spans(text)
-    counts = (len(words_of(text[start:end])) for start, end in spans)
-    first = last = 0
-    reached = 0
-    for place, count in enumerate(counts):
-        if reached <= match.start:
-            first = place
-        if reached >= match.start + match.words:
-            break
-        reached += count
-        last = place
-    start = spans[max(0, first - EXCERPT_WORDS)][0]
-    end = spans[min(len(spans) - 1, last + EXCERPT_WORDS)][1]
+    words = located_words(text)
+    first, last = match.start - EXCERPT_WORDS, match.start + match.words - 1 + EXCERPT_WORDS
+    start, end = words[max(0, first)].start, words[min(len(words) - 1, last)].end
     return " ".join(text[start:end].split())
 
 

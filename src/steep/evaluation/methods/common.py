@@ -98,9 +98,9 @@ def write_option_rows(
 ) -> None:
     """Score the options of every question after its prompt, and write the rows."""
     progress = Progress(label, sum(len(question.options) for question in questions), "options")
-    scores = engine.logprobs(
-        prompts, [each.options for each in questions], lambda done, _: progress.update(done)
-    )
+    with progress:
+        options = [each.options for each in questions]
+        scores = engine.logprobs(prompts, options, progress.update)
     write_rows(directory / ROWS_NAME, make_rows(questions, scores), QuestionRow)
     progress.finish(f"{len(questions)} questions")
 
@@ -136,11 +136,11 @@ def remove_outputs(directory: Path) -> None:
     (directory / OUTPUTS_NAME).unlink(missing_ok=True)
 
 
-def text_progress(label: str, total: int) -> Callable[[int, int], None]:
-    """Return a progress line for texts."""
+def text_progress(label: str, total: int) -> Callable[[float, int], None]:
+    """Return a function that shows the progress of texts."""
     progress = Progress(label, total, "texts")
 
-    def on_progress(done: int, _: int) -> None:
+    def on_progress(done: float, _: int) -> None:
         progress.update(done)
         if done == total:
             progress.finish(f"{total} texts")

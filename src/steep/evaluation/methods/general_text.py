@@ -243,14 +243,14 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
 
     def make(directory: Path) -> dict[str, Any]:
         texts, skipped = read_general_texts(path)
-        progress = Progress(f"general text {eval_model.name}", None, "windows")
-        rows = text_losses(
-            *eval_model.loaded,
-            texts,
-            settings.context_tokens,
-            eval_model.setup.evaluate.batch_tokens,
-            lambda done, total: progress.update(done, of=total),
-        )
+        with Progress(f"general text {eval_model.name}", None, "windows") as progress:
+            rows = text_losses(
+                *eval_model.loaded,
+                texts,
+                settings.context_tokens,
+                eval_model.setup.evaluate.batch_tokens,
+                progress.update,
+            )
         write_rows(directory / ROWS_NAME, rows, TextLoss)
         return {"texts": len(rows), "skipped": len(skipped)}
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from steep.core.artifacts import Artifact
 from steep.core.errors import UserError
 from steep.core.files import read_json, write_json, write_rows
+from steep.core.progress import Progress
 from steep.evaluation.compare import grouped
 from steep.evaluation.eval_models import EvalModel, name_of
 from steep.evaluation.local_model import load_for_scoring
@@ -310,13 +311,14 @@ def ask(_: Session, eval_model: EvalModel) -> Iterator[Artifact]:
 
     def make(directory: Path) -> dict[str, Any]:
         eval_model.close()  # the harness loads the model itself
-        found = run_tasks(
-            eval_model.directory,
-            settings.tasks,
-            limit=settings.task_limit,
-            include_path=settings.task_folder,
-            precision=eval_model.setup.evaluate.precision,
-        )
+        with Progress(f"tasks {eval_model.name}", len(settings.tasks), "tasks"):
+            found = run_tasks(
+                eval_model.directory,
+                settings.tasks,
+                limit=settings.task_limit,
+                include_path=settings.task_folder,
+                precision=eval_model.setup.evaluate.precision,
+            )
         write_rows(directory / ROWS_NAME, found.rows, TaskRow)
         scores = [asdict(each) for each in found.scores]
         write_json(directory / SCORES_NAME, {"scores": scores})

@@ -154,8 +154,7 @@ class AnswerJudging:
 
 
 def _progress(label: str) -> OnProgress:
-    progress = Progress(label, None, "calls")
-    return lambda done, total: progress.update(done, of=total)
+    return Progress(label, None, "calls").update
 
 
 def answer_judging(

@@ -18,6 +18,7 @@ from steep.evaluation.compare import Grade, compare, difference, estimate
 from steep.evaluation.eval_models import name_of
 from steep.evaluation.methods import answers, likelihood
 from steep.evaluation.methods.common import ROWS_NAME
+from steep.evaluation.methods.retrieval_share import retrieval_shares
 from steep.evaluation.protocols import protocol_of
 from steep.evaluation.results import TestedDifference
 from steep.evaluation.rows import AnswerRow, QuestionRow
@@ -87,6 +88,7 @@ def open_book_result(
         over_closed_book=_gains(asked, closed),
         under_whole_document=_gains(oracle, grades),
         chance=next((cell.chance for cell in cells if cell.chance is not None), None),
+        shares=tuple(retrieval_shares(closed, grades)),
     )
 
 

@@ -175,14 +175,14 @@ class SummaryStudy:
 
         def make(directory: Path) -> dict[str, Any]:
             rows = texts()
-            progress = Progress(f"judge {writer} {kind}", None, "calls")
-            found = judge_summaries(
-                self.open_judge(),
-                rows,
-                self.sources,
-                claims_per_call=self.setup.summaries.claims_per_call,
-                on_progress=lambda done, total: progress.update(done, of=total),
-            )
+            with Progress(f"judge {writer} {kind}", None, "calls") as progress:
+                found = judge_summaries(
+                    self.open_judge(),
+                    rows,
+                    self.sources,
+                    claims_per_call=self.setup.summaries.claims_per_call,
+                    on_progress=progress.update,
+                )
             write_rows(directory / TEXTS_NAME, rows, SummaryRow)
             write_rows(directory / PASSAGES_NAME, found.passages, PassageRow)
             write_rows(directory / CLAIMS_NAME, found.claims, ClaimRow)

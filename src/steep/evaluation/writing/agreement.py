@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from steep.core.numbers import NUMBER_WORDS
 from steep.core.words import words_of
 
 _WORDS = {
@@ -23,19 +24,9 @@ _WORDS = {
     "of": "of de du di",
     "small": "in on at by from to with about of for im am an von bei mit aus en por con par",
     "hedges": "or not no neither nor either oder nicht ou pas",
-    "units": "zero one two three four five six seven eight nine ten eleven twelve thirteen "
-    "fourteen fifteen sixteen seventeen eighteen nineteen twenty",
-    "tens": "thirty forty fifty sixty seventy eighty ninety",
-    "ordinals": "first second third fourth fifth sixth seventh eighth ninth tenth eleventh "
-    "twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth",
 }
 _ARTICLES, _TITLES, _OF, _SMALL, _HEDGES = (
     frozenset(_WORDS[name].split()) for name in ("articles", "titles", "of", "small", "hedges")
-)
-_NUMBERS = (
-    {word: str(value) for value, word in enumerate(_WORDS["units"].split())}
-    | {word: str(10 * tens) for tens, word in enumerate(_WORDS["tens"].split(), start=3)}
-    | {word: str(value) for value, word in enumerate(_WORDS["ordinals"].split(), start=1)}
 )
 # The names of each month: English, German, French, Spanish.
 _MONTH_NAMES = (
@@ -163,7 +154,7 @@ def compared_words(text: str) -> tuple[str, ...]:
         plain = pattern.sub(_date, plain)
     plain = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), plain)
     plain = _PERCENT.sub(" percent ", _ORDINAL.sub(r"\1", _RANGE.sub(" to ", plain)))
-    words = [_NUMBERS.get(word, word) for word in words_of(plain)]
+    words = [NUMBER_WORDS.get(word, word) for word in words_of(plain)]
     return tuple(_without_titles(_without(words, _ARTICLES)))
 
 

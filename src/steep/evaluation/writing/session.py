@@ -135,25 +135,34 @@ class WritingSession:
         """Return what was spent on questions in the project."""
         return [each for each in self.callers.costs() if each.purpose == PURPOSE]
 
-    def progress(self, step: str, sends: bool) -> Callable[[int, int], None]:
+    def progress(
+        self, step: str, sends: bool, accepted: int, wanted: int
+    ) -> Callable[[float, int], None]:
         """Return a function that shows how much of a step of a round is completed.
 
-        All steps share one line with the calls and the rate of the whole work. How much work is
-        left is unknown until the gates have decided, so no time is shown. What is not sent to an
-        endpoint (`sends`) is not counted as a call.
+        All steps share one task: the questions that are accepted so far, of those wanted. What is
+        not sent to an endpoint (`sends`) is not counted as a call.
         """
         before = self._calls
 
-        def update(done: int, total: int) -> None:
-            self._calls = before + (done if sends else 0)
+        def update(done: float, total: int) -> None:
+            self._calls = before + (int(done) if sends else 0)
             cost = dollars(self.callers.spent_usd) if self._is_priced else "unknown"
-            self._shown.update(self._calls, round=f"{step} {done}/{total}", project_cost=cost)
+            self._shown.update(
+                accepted,
+                wanted,
+                facts={
+                    "round": f"{step} {done:,.0f}/{total:,}",
+                    "calls": f"{self._calls:,}",
+                    "project cost": cost,
+                },
+            )
 
         return update
 
     @cached_property
     def _shown(self) -> Progress:
-        return Progress("questions", None, "calls")
+        return Progress("questions", None, "questions")
 
     @cached_property
     def _is_priced(self) -> bool:

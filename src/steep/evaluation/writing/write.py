@@ -236,7 +236,7 @@ class Writing:
         prompts = [self._prompt(each) for each in some]
         seed = derive_seed(own.settings.seed, "write", number)
         decoding = Decoding(1, WRITE_TEMPERATURE, own.settings.max_tokens, seed=seed)
-        update = own.progress(f"{label}: writing", True)
+        update = self._progress(f"{label}: writing", sends=True)
         outputs = own.writer.generate(prompts, decoding, update)
         self.asked_for += sum(each.count for each in some)
         for order, (output,) in zip(some, outputs, strict=True):
@@ -313,18 +313,21 @@ class Writing:
         gate: Gate,
         candidates: list[QuestionCandidate],
         label: str,
-        ask: Callable[[Sequence[QuestionCandidate], Callable[[int, int], None]], Sifted],
+        ask: Callable[[Sequence[QuestionCandidate], Callable[[float, int], None]], Sifted],
     ) -> list[QuestionCandidate]:
         """Take candidates through a gate that asks a model."""
         if not candidates:
             return []
         sends = gate != "known to the base model" or self.session.base_is_served
-        found = ask(candidates, self.session.progress(f"{label}: {gate}", sends))
+        found = ask(candidates, self._progress(f"{label}: {gate}", sends))
         self._count(gate, len(candidates), found.rejected)
         return found.passed
 
+    def _progress(self, step: str, sends: bool) -> Callable[[float, int], None]:
+        return self.session.progress(step, sends, len(self.accepted), self.wanted.total())
+
     def _known_to_base(
-        self, candidates: Sequence[QuestionCandidate], update: Callable[[int, int], None]
+        self, candidates: Sequence[QuestionCandidate], update: Callable[[float, int], None]
     ) -> Sifted:
         try:
             return known_to_base(self.session.base, candidates, self.session.sources, update)

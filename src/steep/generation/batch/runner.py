@@ -353,7 +353,10 @@ class _BatchRun:
         _spend(self._budget, completions, self._client, self._ledger)
         if self._target is not None:
             self._target.recorded([each.call_id for each in completions])
-        self._progress = self._progress.after(completions)
+        ids = [each.call_id for each in completions]
+        found = self._ledger.select_ids("id, recipe, stage", ids)
+        step_of = {call_id: (recipe, stage) for call_id, recipe, stage in found}
+        self._progress = self._progress.after(completions, [step_of[each] for each in ids])
 
     def _report(self) -> None:
         batches = self.tracker.open()

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from steep.core.cache_argument import cache_argument
 from steep.core.calls import Sampling
 from steep.core.errors import UserError
 from steep.core.ids import derive_seed
@@ -121,20 +122,21 @@ class StreamingChatModel:
         sampler = RowSampler(ends or frozenset({-1}))
         takes = inspect.signature(self._model.forward).parameters
         last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-        cache, ids = None, list(prompt)
+        known, ids = cache_argument(self._model.forward), list(prompt)
+        cache = None
         for _ in range(limit):
             with torch.inference_mode():
                 output = self._model(
                     input_ids=torch.tensor([ids], device=self._model.device),
-                    past_key_values=cache,
                     use_cache=True,
+                    **{known: cache},
                     **last_only,
                 )
                 (token,) = sampler.choose(output.logits[:, -1], [row])
             if token in ends:
                 return
             yield token
-            cache, ids = output.past_key_values, [token]
+            cache, ids = getattr(output, known), [token]
 
 
 def pieces(tokens: Iterator[int], tokenizer: Any) -> Iterator[str]:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
-from steep.llm.client import Client
+from steep.llm.client import Client, DecodingStep
 from steep.llm.local.devices import default_device
 from steep.llm.local.prompts import (
     IN_PROCESS,
@@ -42,7 +42,7 @@ TAIL_TOKENS = 32  # allowance for the part of a prompt that differs within a doc
 def open_engine(
     engine: LocalEngine,
     model: str | None,
-    on_tokens: Callable[[int], None] = lambda count: None,
+    on_step: Callable[[DecodingStep], None] = lambda step: None,
 ) -> Client:
     """Load a model into this process; an actor of a Ray cluster calls this on its own machine.
 
@@ -55,18 +55,18 @@ def open_engine(
 
     name = str(embedded_directory()) if model is None else model
     if engine == "embedded":
-        return EmbeddedClient(name, on_tokens)
+        return EmbeddedClient(name, on_step)
     if engine == "transformers":
-        return TransformersClient(name, on_tokens)
+        return TransformersClient(name, on_step)
     from steep.llm.local.vllm_engine import VLLMClient
 
-    return VLLMClient(name, on_tokens)
+    return VLLMClient(name, on_step)
 
 
 class LocalClient:
     """Completes calls with a model in this process; implements `steep.llm.client.Client`.
 
-    `on_tokens` is called after each decoding step with the number of tokens just written.
+    `on_step` is called before the first decoding step of a batch, and after each one.
 
     Raises:
         UserError: There is no such model, or it cannot follow instructions.
@@ -80,7 +80,7 @@ class LocalClient:
     def __init__(
         self,
         model: Path | str,
-        on_tokens: Callable[[int], None] = lambda count: None,
+        on_step: Callable[[DecodingStep], None] = lambda step: None,
         *,
         device: str | None = None,
         batch_size: int | None = None,
@@ -94,7 +94,7 @@ class LocalClient:
         config = self.model.config.get_text_config()
         self.context_tokens: int | None = getattr(config, "max_position_embeddings", None)
         self.batch_size = batch_size or self.rows[self.model.device.type]
-        self._on_tokens = on_tokens
+        self._on_step = on_step
         self._grammars = Grammars(self.tokenizer)
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
@@ -144,6 +144,26 @@ class LocalClient:
         sampler = RowSampler(end_ids(self.model, self.tokenizer), self.top_k)
         return lambda logits, numbers: sampler.next_tokens(logits, [rows[n] for n in numbers])
 
+    def _counter(
+        self, calls: int, earlier: int, rows: int, most_tokens: int
+    ) -> Callable[[int], None]:
+        """Return a function that reports each step of decoding some rows of the calls.
+
+        Args:
+            calls: Number of calls that are completed together.
+            earlier: How many of them are complete.
+            rows: How many of them are decoded now.
+            most_tokens: Tokens that a text may have.
+        """
+        steps = itertools.count(1)
+
+        def report(written: int) -> None:
+            ended = earlier + rows - written
+            self._on_step(DecodingStep(written, calls, ended, next(steps), most_tokens))
+
+        self._on_step(DecodingStep(0, calls, earlier, 0, most_tokens))
+        return report
+
     def _decode(self, calls: Sequence[Call], prompts: list[list[int]], rows: list[Any]) -> None:
         raise NotImplementedError
 
@@ -158,7 +178,8 @@ class TransformersClient(LocalClient):
 
         longest = max(call.sampling.max_tokens for call in calls)
         ends = end_ids(self.model, self.tokenizer)
-        decode_padded(self.model, prompts, self._chooser(rows), ends, longest, self._on_tokens)
+        on_step = self._counter(len(calls), 0, len(calls), longest)
+        decode_padded(self.model, prompts, self._chooser(rows), ends, longest, on_step)
 
 
 class EmbeddedClient(LocalClient):
@@ -170,6 +191,7 @@ class EmbeddedClient(LocalClient):
     def _decode(self, calls: Sequence[Call], prompts: list[list[int]], rows: list[Any]) -> None:
         from steep.llm.local.decoding import PromptGroup, decode
 
+        earlier = 0
         for chunk in self._chunks(calls, prompts):
             groups = []
             for _, members in itertools.groupby(chunk, key=lambda row: _group_of(calls[row])):
@@ -178,7 +200,9 @@ class EmbeddedClient(LocalClient):
                 groups.append(PromptGroup(same[0][:shared], [ids[shared:] for ids in same]))
             longest = max(calls[row].sampling.max_tokens for row in chunk)
             chooser = self._chooser([rows[row] for row in chunk])
-            decode(self.model, groups, chooser, longest, self._on_tokens)
+            on_step = self._counter(len(calls), earlier, len(chunk), longest)
+            decode(self.model, groups, chooser, longest, on_step)
+            earlier += len(chunk)
 
     def _chunks(self, calls: Sequence[Call], prompts: Sequence[list[int]]) -> Iterator[list[int]]:
         """Split a batch so that the keys and values of each chunk fit into `CACHE_BYTES`."""

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from steep.core.cache_argument import cache_argument
+
 ATTENTION = "steep_shared_prefix"
 GROW_TOKENS = 64  # the tails' cache grows by so many positions at a time
 COMPACT_SHARE = 0.75  # rows are moved together when fewer than this share of them are unfinished
@@ -208,15 +210,16 @@ def _decode_loop(
     on_step: Callable[[int], None],
 ) -> None:
     done: set[int] = set()
+    known = {cache_argument(model.forward): cache}
     for _ in range(max_new_tokens):
         positions = offset_B[cache.rows, None] + torch.arange(ids_BT.shape[1]) + cache.length
         logits_BV = model(
             input_ids=ids_BT,
             position_ids=positions.clamp_min(0),
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
             tail_cache=cache,
+            **known,
         ).logits[:, -1]
         chosen = choose(logits_BV, cache.rows)
         for row, token in zip(cache.rows, chosen, strict=True):
@@ -282,7 +285,8 @@ def prefill(model: Any, prefix: list[int]) -> Prefix:
 
     cache = DynamicCache(config=model.config)
     with _attention(model, "sdpa"):
-        model(input_ids=torch.tensor([prefix]), past_key_values=cache, logits_to_keep=1)
+        known = {cache_argument(model.forward): cache}
+        model(input_ids=torch.tensor([prefix]), logits_to_keep=1, **known)
     return Prefix([layer.keys[0] for layer in cache.layers], [x.values[0] for x in cache.layers])
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Sampling, Usage
 from steep.core.errors import UserError
-from steep.llm.client import FatalError, TransientError
+from steep.llm.client import DecodingStep, FatalError, TransientError
 from steep.llm.local.prompts import (
     IN_PROCESS,
     check_chat_template,
@@ -41,9 +41,9 @@ class VLLMClient:
     endpoint = IN_PROCESS
 
     def __init__(
-        self, model: Path | str, on_tokens: Callable[[int], None] = lambda count: None
+        self, model: Path | str, on_step: Callable[[DecodingStep], None] = lambda step: None
     ) -> None:
-        """Load the model onto the GPU; `on_tokens` receives the tokens of each finished call.
+        """Load the model onto the GPU; `on_step` receives the tokens of each finished call.
 
         Raises:
             UserError: vLLM is not installed or cannot load the model.
@@ -71,7 +71,7 @@ class VLLMClient:
                 f"vLLM cannot load the model '{model}'.", where="generate.model", found=error
             ) from error
         self.context_tokens = int(self._engine.model_config.max_model_len)
-        self._on_tokens = on_tokens
+        self._on_step = on_step
 
     async def complete(self, calls: Sequence[Call]) -> list[Completion]:
         """Complete the calls; one whose prompt does not fit is skipped.
@@ -93,7 +93,7 @@ class VLLMClient:
         start = time.monotonic()
         output = await self._answer(call, prompt)
         text, latency_s = output.outputs[0], time.monotonic() - start
-        self._on_tokens(len(text.token_ids))
+        self._on_step(DecodingStep(len(text.token_ids)))
         usage = Usage(len(prompt), output.num_cached_tokens or 0, len(text.token_ids))
         reason = text.finish_reason or "stop"
         return completion_of(call, self._tokenizer, prompt, text.text, reason, usage, latency_s)

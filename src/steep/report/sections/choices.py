@@ -90,7 +90,9 @@ def _by_normalizer(found: OptionBias, of: Extremes, detail: str, caption: str) -
         (GOLD, *(_two(of(found.gold)) for _ in names)),
     ]
     rows += [(Model(name), *(_two(of(each)) for each in own)) for name, own in by_model.items()]
-    return Table(["", *((short_name(name), detail) for name in names)], rows, caption)
+    return Table(
+        ["", *((short_name(name), detail) for name in names)], rows, caption, one_kind=False
+    )
 
 
 def _lengths(each: OptionShares) -> tuple[float | None, float | None]:

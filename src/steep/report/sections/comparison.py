@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from steep.core.formatting import (
     UNKNOWN,
@@ -21,14 +22,21 @@ from steep.report.blocks import (
     Block,
     Bullets,
     Cell,
+    Figure,
     Model,
     PageSection,
     Part,
+    Series,
     Table,
     errors_cell,
     points_cell,
     share_cell,
 )
+from steep.report.charts import Whisker, WhiskerGroup, whisker_chart
+from steep.report.comparisons import accuracy_axis, accuracy_whisker
+from steep.report.cost_per_point import CAPTION, dollars_per_point, time_per_point
+from steep.report.html import Html
+from steep.report.results import IntervalEstimate
 from steep.report.sections.scaling import INTERVALS, SHOWN_MISSING, evaluated_on
 from steep.scaling.comparison_results import (
     ComparedTexts,
@@ -37,6 +45,8 @@ from steep.scaling.comparison_results import (
     RecipeDifference,
 )
 from steep.scaling.results import Bounded
+
+Spent = Mapping[tuple[str, int], ComparedTexts]  # by recipe and size
 
 
 def comparison(found: ComparisonResult) -> PageSection:
@@ -57,7 +67,7 @@ def comparison(found: ComparisonResult) -> PageSection:
     )
     return PageSection(
         "comparison",
-        "Recipes",
+        "Recipes compared",
         opening,
         [
             missing if found.missing else None,
@@ -70,11 +80,12 @@ def comparison(found: ComparisonResult) -> PageSection:
 
 def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
     several = len({each.size for each in found.scores}) > 1
+    spent = {(each.recipe, each.size): each for each in result.texts}
     rows: list[list[Cell]] = [
-        [Model(BASE), "", share_cell(found.base), errors_cell(found.base.errors), *[""] * 4]
+        [Model(BASE), "", share_cell(found.base), errors_cell(found.base.errors), *[""] * 5]
     ]
     for score in found.scores:
-        price = score.usd_per_point
+        texts = spent.get((score.recipe, score.size))
         rows.append(
             [
                 Model(score.recipe, detail=f"size {count(score.size)}" if several else ""),
@@ -84,7 +95,8 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
                 _gain(score.over_documents),
                 _gain_errors(score.over_documents),
                 _gain(score.over_first),
-                "" if price is None else dollars(price),
+                dollars_per_point(texts.generation_usd if texts else None, score.over_documents),
+                time_per_point(texts.training_hours if texts else None, score.over_documents),
             ]
         )
     left_out = f"; {count(found.left_out)} do not count for every model" if found.left_out else ""
@@ -93,8 +105,8 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
         f" Guessing gives {percent(found.chance)}. Gains are in percentage points, over the "
         f"documents alone with the same training tokens, and over the first recipe, "
         f"{result.recipes[0]}. {INTERVALS} Each interval is that of a single difference, without a "
-        "correction for their number. Cost per point: of generation, per point gained over the "
-        "documents, where the interval of this gain is above zero."
+        "correction for their number. Cost of generation and time of training a model are per "
+        f"point gained over the documents. {CAPTION}"
     )
     headings = (
         "recipe",
@@ -105,9 +117,42 @@ def _metric(found: MetricComparison, result: ComparisonResult) -> Part:
         ("standard errors", "over documents"),
         "over first",
         "cost per point",
+        "training time per point",
     )
-    blocks: list[Block] = [Table(headings, rows, caption), Bullets(list(_conclusions(found)))]
+    blocks: list[Block] = [
+        _chart(found, spent),
+        Bullets(list(_conclusions(found))),
+        Table(headings, rows, caption),
+    ]
     return Part(found.metric.capitalize(), blocks)
+
+
+def _chart(found: MetricComparison, spent: Spent) -> Figure:
+    """Return the accuracy of each recipe beside the cost of its texts."""
+    chance = f"; the dashed line is guessing ({percent(found.chance, 0)})" if found.chance else ""
+    caption = (
+        f"{found.metric.capitalize()} with 95% intervals, and the cost of the texts of each recipe"
+        f"{chance}."
+    )
+
+    def draw(series: Series) -> Html:
+        rows = [_whisker(BASE, found.base, series)]
+        for score in found.scores:
+            texts = spent.get((score.recipe, score.size))
+            rows.append(_whisker(score.recipe, score.accuracy, series, texts))
+        group = WhiskerGroup(found.metric, f"n = {count(found.questions)}", rows)
+        return whisker_chart([group], accuracy_axis(found.chance or None), caption)
+
+    return Figure(caption, draw)
+
+
+def _whisker(
+    name: str, found: Bounded, series: Series, texts: ComparedTexts | None = None
+) -> Whisker:
+    estimate = IntervalEstimate(0, found.value, found.low, found.high)
+    whisker = accuracy_whisker(name, series.get(name, 0), estimate)
+    cost = texts.generation_usd if texts else None
+    return whisker if cost is None else replace(whisker, note=f"{whisker.note} {dollars(cost)}")
 
 
 def _gain(found: Bounded | None) -> Cell:

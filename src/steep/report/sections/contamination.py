@@ -136,7 +136,7 @@ def _prompt_table(check: PromptCheck) -> Table:
         ("calls", lambda each: each.calls),
     )
     caption = f"The first {SHOWN} of {len(check.found)}." if len(check.found) > SHOWN else None
-    return table(check.found[:SHOWN], columns, caption, range(5))
+    return table(check.found[:SHOWN], columns, caption, range(5), quotes=True)
 
 
 def _scores(found: ContaminationResult) -> Part | None:
@@ -176,7 +176,9 @@ def _questions(found: Sequence[Overlap]) -> Part | None:
     caption = "steep status --question ID shows the texts of one question."
     if len(found) > SHOWN:
         caption = f"The strongest {SHOWN} of {len(found)}; {caption}"
-    return Part("Contaminated questions", [table(found[:SHOWN], columns, caption, range(5))])
+    return Part(
+        "Contaminated questions", [table(found[:SHOWN], columns, caption, range(5), quotes=True)]
+    )
 
 
 def _in_common(each: Overlap) -> str:

@@ -6,41 +6,36 @@ The comparison puts a generated text beside a recorded one about the same entiti
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from steep.core.calls import RAW_RECIPE
 from steep.core.formatting import count, listing, plural
 from steep.core.ids import stable_hash
-from steep.core.words import count_words, word_spans
 from steep.report.blocks import (
     Block,
     PageSection,
     Part,
     Table,
     absent,
-    facts,
 )
+from steep.report.entity_counts import extracted_names, names_any
 from steep.report.html import Html, el, join
 from steep.report.run_data import (
     CorpusSummary,
     Documents,
-    RejectedSample,
     ReportData,
     SamplePassage,
 )
 from steep.report.sections.diversity import diversity
-from steep.report.sections.entities import extracted_names, names_any
+from steep.report.sections.samples import card, passage_cards, rejected_cards
+from steep.report.sections.source_view import plain_text
 
-SAMPLED_PASSAGES = 10
-SAMPLED_REJECTED = 3
-SHOWN_WORDS = 160  # longer texts are folded after this many
 SUBSET_NAMES = {0: "no entities named", 1: "single entities", 2: "pairs", 3: "triplets"}
 MOST_PARTS = 10  # of a recipe, such as its prompts, with a row each
 SIZES = {name: f"a {name} model" for name in ("small", "large")}  # of imported texts without names
 COMPARED_AT_ONCE = 100  # generated texts whose counterparts are read together
-SAMPLE_SEED, COMPARISON_SEED = "report", "writers"
-Row = TypeVar("Row")
+COMPARISON_SEED = "writers"
 
 
 def corpus(run: ReportData) -> PageSection:
@@ -52,7 +47,7 @@ def corpus(run: ReportData) -> PageSection:
         "corpus",
         title,
         "Generated and imported texts after filtering. The samples are drawn by a fixed rule that "
-        "spreads them over the documents, without regard to quality.",
+        "spreads them over recipes and documents, without regard to quality.",
         [
             _source_counts(documents) if documents and documents.counts else None,
             _recipe_table(found, extracted_names(run)),
@@ -60,8 +55,8 @@ def corpus(run: ReportData) -> PageSection:
             diversity(run.diversity),
             _skipped_files(documents) if documents and documents.skipped else None,
             _comparison(run, found),
-            *_passage_cards(run, found),
-            *_rejected_cards(run, found),
+            *passage_cards(run, found),
+            *rejected_cards(run, found),
         ],
     )
 
@@ -150,99 +145,6 @@ def _example(examples: Sequence[Mapping[str, str]]) -> Html | str:
     return join([first, el("details", el("summary", "More"), *others)]) if others else first
 
 
-# ---- samples -------------------------------------------------------------------------------------
-
-
-def sample_passages(passages: Sequence[SamplePassage], wanted: int) -> list[SamplePassage]:
-    """Sample synthetic passages of many documents; raw ones only if there are no others."""
-    synthetic = [passage for passage in passages if passage.recipe != RAW_RECIPE]
-    return _spread(synthetic or passages, wanted, lambda row: row.document_id, lambda row: row.id)
-
-
-def sample_rejected(rows: Sequence[RejectedSample], wanted: int) -> list[RejectedSample]:
-    """Sample rejected texts with many reasons."""
-    return _spread(rows, wanted, lambda row: row.reason, lambda row: f"{row.call_id}:{row.index}")
-
-
-def _spread(
-    rows: Sequence[Row],
-    wanted: int,
-    group_of: Callable[[Row], Hashable],
-    identity: Callable[[Row], str],
-) -> list[Row]:
-    """Take the first of every group, then the second, in an order drawn from the rows' ids."""
-    turns: Counter[Hashable] = Counter()
-    keyed = []
-    for row in sorted(rows, key=lambda row: stable_hash([SAMPLE_SEED, identity(row)])):
-        keyed.append((turns[group_of(row)], row))
-        turns[group_of(row)] += 1
-    return [row for _, row in sorted(keyed, key=lambda pair: pair[0])[:wanted]]
-
-
-def _passage_cards(run: ReportData, found: CorpusSummary) -> list[Html]:
-    shown = sample_passages(found.passages, SAMPLED_PASSAGES)
-    texts = found.passage_texts([passage.id for passage in shown])
-    cards = [_passage_card(run, found, passage, texts[passage.id]) for passage in shown]
-    return _cards(plural(len(cards), "sampled passage"), cards)
-
-
-def _rejected_cards(run: ReportData, found: CorpusSummary) -> list[Html]:
-    shown = sample_rejected(found.rejected_rows, SAMPLED_REJECTED)
-    texts = found.rejected_texts([row.index for row in shown]) if shown else []
-    cards = [_rejected_card(run, row, text) for row, text in zip(shown, texts, strict=True)]
-    return _cards(plural(len(cards), "sampled rejected text"), cards)
-
-
-def _cards(heading: str, cards: Sequence[Html]) -> list[Html]:
-    return [el("h3", heading), el("div", *cards, class_="cards")] if cards else []
-
-
-def _card(body: Html, provenance: Mapping[str, Html | str], class_: str = "card") -> Html:
-    return el("article", body, facts(provenance.items(), "provenance"), class_=class_)
-
-
-def _passage_card(run: ReportData, found: CorpusSummary, passage: SamplePassage, text: str) -> Html:
-    # Imported texts come without the entities that they were written about.
-    imported = passage.recipe in found.imported
-    provenance: dict[str, Html | str] = {
-        "document": run.title_of(passage.document_id),
-        "entities": "unknown (imported)" if imported else ", ".join(passage.subset) or "none",
-        "recipe": passage.recipe,
-        "rank": count(passage.rank),
-        "length": plural(passage.words, "word"),
-        "call": el("code", passage.call_id or "none (raw text)"),
-    }
-    return _card(_body(text), provenance)
-
-
-def _rejected_card(run: ReportData, row: RejectedSample, text: str) -> Html:
-    provenance: dict[str, Html | str] = {
-        "reason": el("strong", row.reason),
-        "document": run.title_of(row.document_id),
-        "recipe": row.recipe,
-        "length": plural(count_words(text), "word"),
-        "call": el("code", row.call_id),
-    }
-    shown = _body(text) if text.strip() else absent("(no text)")
-    return _card(shown, provenance, "card aside")
-
-
-def _body(text: str) -> Html:
-    """Return a text as it stands; the rest of a long one is folded."""
-    words = word_spans(text)
-    if len(words) <= SHOWN_WORDS * 1.2:
-        return _text(text.strip())
-    cut = words[SHOWN_WORDS - 1][1]
-    first, rest = text[:cut].strip(), text[cut:].strip()
-    ellipsis = "\N{HORIZONTAL ELLIPSIS}"
-    folded = el("details", el("summary", "Show the rest"), _text(f"{ellipsis} {rest}"))
-    return join([_text(f"{first} {ellipsis}"), folded])
-
-
-def _text(text: str) -> Html:
-    return el("div", text, class_="text", dir="auto")
-
-
 # ---- a generated text beside a recorded one ------------------------------------------------------
 
 
@@ -316,4 +218,4 @@ def _written(run: ReportData, passage: SamplePassage, text: str, writer: str) ->
         "recipe": passage.recipe,
         "length": plural(passage.words, "word"),
     }
-    return _card(_text(text.strip()), provenance)
+    return card(plain_text(text.strip()), provenance)

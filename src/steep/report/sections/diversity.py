@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steep.core.calls import RAW_RECIPE
-from steep.core.formatting import decimal, percent, plural
+from steep.core.formatting import count, decimal, percent, plural
 from steep.corpus.diversity_result import DISTINCT_N, OVERLAP_N, Diversity
+from steep.corpus.source_spans import RUN_WORDS
 from steep.report.blocks import Column, Part, Table, table
 
 HEADING = "Diversity"
@@ -48,6 +49,8 @@ def _with_source(found: Sequence[Diversity]) -> Table:
             (f"{n}-grams of source", lambda each, place=place: _share(each.overlap[place], 2))
             for place, n in enumerate(OVERLAP_N)
         ),
+        ("words in runs", lambda each: _share(each.words_in_runs)),
+        ("numbers in source", _numbers),
         ("entities covered", lambda each: _share(each.entity_coverage)),
         ("pairs covered", lambda each: _share(each.pair_coverage)),
     ]
@@ -55,8 +58,9 @@ def _with_source(found: Sequence[Diversity]) -> Table:
     note = (
         f"All texts about {plural(first.compared_documents, 'document')} with "
         f"{plural(first.entities, 'entity', 'entities')} and {plural(first.pairs, 'pair')} of "
-        "them: the share of n-grams that occur in the document, too, and of entities (pairs) that "
-        "some text mentions (together)."
+        "them: the share of n-grams that occur in the document, too, of words in runs of "
+        f"{RUN_WORDS} or more from the document, of numbers that occur in it, and of entities "
+        "(pairs) that some text mentions (together)."
     )
     return table(found, columns, note)
 
@@ -65,6 +69,11 @@ def _name(each: Diversity) -> str:
     if each.recipe == RAW_RECIPE:
         return "documents"
     return f"{each.recipe} ({each.model})" if each.model else each.recipe
+
+
+def _numbers(each: Diversity) -> str:
+    share = _share(each.numbers_in_source)
+    return f"{share} of {count(each.numbers)}" if each.numbers else share
 
 
 def _ratio(value: float | None) -> str:

@@ -3,75 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import permutations
+from collections.abc import Sequence
 
-from steep.core.formatting import plural, reasons
-from steep.report.blocks import Column, Fold, PageSection, Table, absent, table
+from steep.core.formatting import count, plural, reasons
+from steep.report.blocks import Block, Column, Fold, PageSection, Table, absent, table
+from steep.report.entity_counts import Entity, count_entities
+from steep.report.entity_data import explorer_data
+from steep.report.html import Html, data_block, el, join
 from steep.report.run_data import ReportData
 
 SHOWN, LISTED = 20, 100  # entities in the table, and in the table with the folded one
 MOST_COOCCURRING = 4  # named per entity
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """An entity with its passages per document and per co-occurring entity."""
-
-    name: str
-    documents: Counter[str] = field(default_factory=Counter)
-    cooccurring: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def passages(self) -> int:
-        """Return the number of passages about this entity and at least one other."""
-        return self.documents.total()
-
-
-def count_entities(run: ReportData) -> list[Entity]:
-    """Count passages per entity; spellings that differ in case or spaces only are one entity."""
-    found: dict[str, Entity] = {}
-    for document_id, name in _extracted(run):
-        entity = found.setdefault(_key(name), Entity(name))
-        entity.documents[document_id] += 0
-    extracted = extracted_names(run)
-    for passage in run.corpus.passages if run.corpus else ():
-        if len(passage.subset) < 2 or not names_any(passage.subset, extracted):
-            continue
-        for name in passage.subset:
-            found.setdefault(_key(name), Entity(name))
-        keys = sorted({_key(name) for name in passage.subset})
-        for key in keys:
-            found[key].documents[passage.document_id] += 1
-        for one, other in permutations(keys, 2):
-            found[one].cooccurring[found[other].name] += 1
-    return sorted(found.values(), key=lambda entity: (-entity.passages, entity.name))
-
-
-def extracted_names(run: ReportData) -> frozenset[str]:
-    """Return the entities that the generator extracted, folded."""
-    return frozenset(_key(name) for _, name in _extracted(run))
-
-
-def names_any(subset: Sequence[str], extracted: frozenset[str]) -> bool:
-    """Return whether a passage is about entities, rather than a style, a question or a strategy."""
-    return any(_key(name) in extracted for name in subset)
-
-
-def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
-def _extracted(run: ReportData) -> Iterator[tuple[str, str]]:
-    """Yield the entities that the generator extracted, with the whole document of each part."""
-    whole_of = run.documents.whole_of if run.documents else {}
-    for document_id, names in (run.generation.entities if run.generation else {}).items():
-        yield from ((whole_of.get(document_id, document_id), name) for name in names)
-
-
 def entities(run: ReportData) -> PageSection:
-    """Return the section with the table of entities."""
+    """Return the section: an explorer by script, and the table of entities."""
     title, found = "Entities", count_entities(run)
     if not any(entity.passages for entity in found):
         why = "no passage of this run is about several entities" if found else "there are none"
@@ -86,7 +32,24 @@ def entities(run: ReportData) -> PageSection:
     shown, folded = found[:SHOWN], found[SHOWN:LISTED]
     heading = plural(len(folded), "more entity", "more entities")
     rest = Fold(heading, [_table(run, folded, note)]) if folded else None
-    return PageSection("graph", title, opening, [_table(run, shown), rest])
+    blocks: list[Block] = [_explorer(run, found), _table(run, shown), rest]
+    return PageSection("graph", title, opening, blocks)
+
+
+def _explorer(run: ReportData, found: Sequence[Entity]) -> Html:
+    """Return the empty explorer with its data; `scripts/entities.js` fills it."""
+    data = explorer_data(run, found)
+    about = sum(each.passages > 0 for each in found)
+    note = (
+        f"In this page: {count(data.entities)} of {plural(about, 'entity', 'entities')}, and "
+        f"{count(data.passages)} of the {plural(data.all_passages, 'passage')} about them."
+    )
+    return join(
+        [
+            el("div", el("p", note, class_="note"), id="explorer", hidden=True),
+            data_block("entity-data", data.value),
+        ]
+    )
 
 
 def _table(run: ReportData, found: Sequence[Entity], note: str | None = None) -> Table:
@@ -105,5 +68,4 @@ def _ranked(counts: Counter[str]) -> list[str]:
 
 
 def _most_frequent(entity: Entity) -> str:
-    ranked = sorted(entity.cooccurring.items(), key=lambda item: (-item[1], item[0]))
-    return reasons(dict(ranked[:MOST_COOCCURRING]))
+    return reasons(dict(entity.most_frequent(MOST_COOCCURRING)))

@@ -59,4 +59,4 @@ def _examples(found: FaithfulnessResult) -> Part | None:
         ("passage", lambda each: each.passage_id[:12]),
         ("claim", lambda each: each.claim),
     )
-    return Part("Unsupported claims", [table(found.examples, columns, texts=range(4))])
+    return Part("Unsupported claims", [table(found.examples, columns, texts=range(4), quotes=True)])

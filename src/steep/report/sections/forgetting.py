@@ -78,7 +78,7 @@ def _summary_table(tables: ResultTables) -> Table | None:
         (measure, *(cells.get(model, NOT_MEASURED) for model in models))
         for measure, cells in changes
     ]
-    return Table([f"compared with {first}", *models], rows, caption)
+    return Table([f"compared with {first}", *models], rows, caption, one_kind=False)
 
 
 def _learned(tables: ResultTables, first: str) -> Iterator[_Change]:

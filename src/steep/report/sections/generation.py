@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from steep.core.calls import STATUSES
-from steep.core.formatting import UNKNOWN, cost_of, count, dollars, duration, plural
+from steep.core.formatting import UNKNOWN, cost_of, count, dollars, duration, percent, plural
 from steep.report.blocks import (
     Column,
     Figure,
     PageSection,
+    Part,
     Table,
-    absent,
     count_table,
     facts,
     table,
@@ -26,30 +26,49 @@ from steep.report.run_data import (
     ReportData,
     SamplePassage,
 )
+from steep.report.sections.ledger import (
+    endpoint_table,
+    step_table,
+    text_cost_table,
+    usd_per_million_tokens,
+    wasted_share,
+)
 from steep.report.sections.new_information import new_information
 
 OUTCOMES = {name: name.replace("_", " ") for name in (*STATUSES, "to_do")}
 
 
-def generation(run: ReportData) -> PageSection:
-    """Return the section."""
-    title, found = "Generation", run.generation
+def generation(run: ReportData) -> PageSection | None:
+    """Return the section; None if nothing was asked of any model."""
+    found, title = run.generation, "Generation and cost"
+    others = [table for table in (endpoint_table(run), _request_table(run)) if table]
     if found is None:
-        why = absent("This run planned no calls.")
-        return PageSection("generation", title, None, [why, _request_table(run)])
+        opening = "No texts were generated in this run; other requests were made."
+        return PageSection("generation", title, opening, others) if others else None
     return PageSection(
         "generation",
         title,
-        f"All planned calls to {found.model}, by outcome.",
+        f"What was asked of {found.model}, what came back, and what was paid for it." + _waste(run),
         [
             Figure("Planned calls by outcome.", lambda _: _outcome_chart(found)),
             facts(_spending(run, found)),
+            _part("What became of the answers", text_cost_table(run)),
+            _part("Calls by recipe and step", step_table(found)),
             _recipe_table(run.corpus) if run.corpus else None,
-            new_information(found),
             count_table("reason for failure", "calls", found.failures) if found.failures else None,
-            _request_table(run),
+            new_information(found),
+            Part("Endpoints and other requests", others) if others else None,
         ],
     )
+
+
+def _part(heading: str, found: Table | None) -> Part | None:
+    return Part(heading, [found]) if found else None
+
+
+def _waste(run: ReportData) -> str:
+    share = wasted_share(run)
+    return "" if share is None else f" {percent(1 - share)} of the tokens of texts became passages."
 
 
 def _outcome_chart(found: Generation) -> Html:
@@ -88,6 +107,8 @@ def _spending(run: ReportData, found: Generation) -> Iterator[tuple[str, str]]:
     yield ("prompt tokens", count(usage.get("prompt_tokens", 0)))
     yield ("of these cached", count(usage.get("cached_tokens", 0)))
     yield ("cost", cost(found.cost_usd, own_machine=run.embedded_generator))
+    if usd := usd_per_million_tokens(run):
+        yield ("cost per million tokens of passages", dollars(usd))
     yield ("wall time", duration(found.wall_s))
     if found.busy_s:
         rate = f"{completion_tokens / found.busy_s:,.1f}"

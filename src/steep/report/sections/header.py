@@ -1,20 +1,31 @@
-"""The header of the page with the main result, and at its end the provenance of all numbers."""
+"""The header of the page: the main result in a sentence, and the main numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import PurePath
 
 from steep.core.calls import RAW_RECIPE
-from steep.core.formatting import UNKNOWN, count, duration, listing, plural
-from steep.evaluation.environment import described
-from steep.report.blocks import Column, Fold, PageSection, count_table, facts, table
+from steep.core.formatting import (
+    count,
+    dollars,
+    duration,
+    interval,
+    listing,
+    percent,
+    plural,
+    points,
+)
+from steep.evaluation.config import BASE
+from steep.evaluation.results import Comparison, ModelComparison
+from steep.report.blocks import facts
 from steep.report.conclusions import headline
 from steep.report.html import Html, el
-from steep.report.results import question_count
-from steep.report.run_data import Arm, ArtifactRef, ReportData
+from steep.report.results import document_count, estimate, question_count
+from steep.report.run_data import Arm, ReportData
 from steep.report.sections.generation import cost
+from steep.scaling.results import Bounded, per_point
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # what the setting "embedded" means
 
@@ -116,16 +127,23 @@ def _first_sentence(run: ReportData) -> str:
     ]
     if others:
         return f"This run has no closed-book questions. It measured {listing(others)}: see below."
-    return "This run has no questions, so what the model learned was not measured."
+    return (
+        "This run has no questions (evaluate.questions), so what the model learned was not "
+        "measured."
+    )
 
 
-def _key_figures(run: ReportData) -> Iterator[tuple[str, str]]:
+def _key_figures(run: ReportData) -> Iterator[tuple[str, Html | str]]:
+    """Yield the main numbers: what was gained, how sure that is, and what it took."""
     for scores, _ in run.tables.closed_book()[:1]:
-        yield ("questions", count(question_count(scores)))
+        if gain := _largest_gain(run, scores):
+            yield from _gain_figures(run, gain)
+        documents = plural(document_count(scores), "document")
+        yield ("questions", _figure(count(question_count(scores)), f"about {documents}"))
     if run.corpus:
         synthetic = [each for each in run.corpus.passages if each.recipe != RAW_RECIPE]
-        yield ("synthetic passages", count(len(synthetic)))
-        yield ("words in passages", count(sum(each.words for each in synthetic)))
+        words = f"{count(sum(each.words for each in synthetic))} words"
+        yield ("synthetic passages", _figure(count(len(synthetic)), words))
     tokens = {arm.tokens or 0 for arm in run.arms}
     if len(tokens) == 1:
         yield ("training tokens per arm", count(tokens.pop()))
@@ -135,44 +153,31 @@ def _key_figures(run: ReportData) -> Iterator[tuple[str, str]]:
         yield ("wall time", duration(sum(run.wall_s.values())))
 
 
-# ---- provenance ----------------------------------------------------------------------------------
+def _largest_gain(run: ReportData, scores: ModelComparison) -> Comparison | None:
+    """Return the largest planned difference to the base, of arms with synthetic texts first."""
+    pairs = [pair for pair in scores.pairs if pair.planned and pair.b == BASE]
+    return max(pairs, key=lambda pair: (run.reads_synthetic(pair.a), pair.difference), default=None)
 
 
-def provenance(run: ReportData) -> PageSection:
-    """Return the section of times, machine, seeds, artifacts and configuration."""
-    machine = [
-        ("run", run.name),
-        ("created", run.created or UNKNOWN),
-        ("hardware", run.hardware or UNKNOWN),
-        ("seeds", ", ".join(_seeds(run.config)) or UNKNOWN),
-        *(("evaluated on", described(each)) for each in run.tables.environments),
-        *(
-            (f"weights of {name}", digest)
-            for each in run.tables.environments
-            for name, digest in each.weights.items()
-        ),
-    ]
-    total = f"{duration(sum(run.wall_s.values()))} in total."
-    times = count_table("stage", "wall time", [*run.wall_s.items()], total, duration)
-    columns: tuple[Column[ArtifactRef], ...] = (
-        ("artifact", lambda ref: ref.stage if ref.arm is None else f"{ref.stage}, {ref.arm}"),
-        ("hash", lambda ref: el("code", ref.path.name.rsplit("-", 1)[-1])),
-        ("path", lambda ref: el("code", ref.shown_path)),
-    )
-    return PageSection(
-        "provenance",
-        "Provenance",
-        "Artifacts are named by a hash of the settings and inputs that determine their data.",
-        [
-            facts(machine),
-            times if run.wall_s else None,
-            table(run.artifacts, columns, texts=range(3)),
-            Fold("Resolved configuration", [el("pre", run.config_text)]),
-        ],
-    )
+def _gain_figures(run: ReportData, gain: Comparison) -> Iterator[tuple[str, Html | str]]:
+    found = estimate(gain)
+    assert found is not None
+    spread = interval(found.low, found.high, signed=True)
+    yield (f"points, {gain.a} over {gain.b}", _figure(points(found.value), spread))
+    open_book = run.tables.open_book
+    for each in open_book.shares if open_book else ():
+        share = estimate(each.share) if each.model == gain.a and each.share else None
+        if share:
+            shown = interval(share.low, share.high, decimals=0)
+            yield ("of the gain of retrieval, closed book", _figure(percent(share.value, 0), shown))
+    recipes = set(run.setting("generate", "recipes") or {})
+    read = recipes <= set(run.reads(gain.a))  # else the cost is that of other texts, too
+    usd = run.generation.cost_usd if run.generation and read else None
+    bounded = Bounded(value=gain.difference, low=gain.low, high=gain.high)
+    if usd and (price := per_point(usd, bounded)):
+        shown = f"[{dollars(price.low)}, {dollars(price.high)}]"
+        yield ("generation cost per point", _figure(dollars(price.value), shown))
 
 
-def _seeds(config: Mapping[str, object]) -> Iterator[str]:
-    for name, section in config.items():
-        if isinstance(section, dict) and "seed" in section:
-            yield f"{name}.seed = {section['seed']}"
+def _figure(value: str, detail: str) -> Html:
+    return el("span", value, el("span", detail, class_="detail"))

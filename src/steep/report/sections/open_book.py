@@ -32,6 +32,7 @@ from steep.report.comparisons import accuracy_axis, accuracy_whisker, common, co
 from steep.report.html import Html
 from steep.report.results import IntervalEstimate, ResultTables, estimate
 from steep.report.sections.closed_book import skipped_questions
+from steep.report.sections.retrieval_share import share_part
 
 METHODS = {"likelihood": "the likeliest option", "answers": "generated answers"}
 ORDER = "closed book", "open book", "whole document"
@@ -65,6 +66,7 @@ def open_book(tables: ResultTables) -> PageSection | None:
         opening,
         [
             _chart(tables, found),
+            share_part(found),
             _gain_table(found),
             *compared,
             _retrieval_table(found),

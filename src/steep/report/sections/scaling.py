@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from steep.core.formatting import (
     UNKNOWN,
@@ -27,6 +27,7 @@ from steep.report.blocks import (
     Cell,
     Column,
     Figure,
+    Fold,
     Model,
     PageSection,
     Part,
@@ -38,7 +39,9 @@ from steep.report.blocks import (
     share_cell,
     table,
 )
+from steep.report.cost_per_point import CAPTION, dollars_per_point, time_per_point
 from steep.report.scaling_chart import scaling_chart
+from steep.report.sections.theory import theory_part
 from steep.scaling.results import (
     RETRIEVAL,
     ArmCurve,
@@ -53,6 +56,7 @@ from steep.scaling.results import (
 )
 
 SHOWN_MISSING = 5
+MOST_ROWS = 12  # of a table that is not folded
 NOT_MEASURED = "not measured"
 INTERVALS = (
     "95% intervals over documents and seeds. Standard errors are those of questions, clustered by "
@@ -98,14 +102,25 @@ def _metric(found: MetricStudy, study: StudyResult) -> Part:
         "the models of a size, and small dots single models. Lines are fits; dark areas are 95% "
         "bands of the mean of many models, light areas those of a single new model."
     )
+    if any(curve.theory for curve in found.curves):
+        caption += " Dotted lines are the paper's theory."
     blocks: list[Block] = [
         Figure(caption, lambda series: scaling_chart(found, series)),
-        _scores(found),
-        *_fits(found),
+        Bullets([_fit_sentence(curve) for curve in found.curves]),
+        _folded(_scores(found)),
+        _form_table(found),
+        theory_part(found),
         _targets(found),
         _gate(found, study),
     ]
     return Part(found.metric.capitalize(), blocks)
+
+
+def _folded(found: Table) -> Block:
+    """Fold a long table on the page."""
+    if len(found.rows) <= MOST_ROWS:
+        return found
+    return Fold(f"Accuracy of each size ({len(found.rows)} rows)", [found], is_printed=True)
 
 
 def _scores(found: MetricStudy) -> Table:
@@ -146,22 +161,20 @@ def _accuracy(found: Bounded) -> tuple[Cell, Cell]:
 # ---- fits ----------------------------------------------------------------------------------------
 
 
-def _fits(found: MetricStudy) -> Iterator[Block]:
-    yield Bullets([_fit_sentence(curve) for curve in found.curves])
+def _form_table(found: MetricStudy) -> Table | None:
     rows: list[list[Cell]] = []
     for curve in found.curves:
         least = min((form.aicc for form in curve.fit.forms), default=math.inf)
         for form in curve.fit.forms:
             name = Strong(form.label) if form.form in curve.fit.best else form.label
             rows.append([Model(curve.arm), name, *_form_cells(form, least)])
-    if rows:
-        caption = (
-            "AICc is relative to the best form of the arm; forms within 2 are equally supported. "
-            "Held-out error: predicted minus measured accuracy of the largest size, in points, by "
-            "a fit without it. In the mixtures, r is the decay per million tokens."
-        )
-        headings = ("arm", "form", ("AICc", "relative"), "held-out error", "parameters")
-        yield Table(headings, rows, caption, texts=(0, 1, 4))
+    caption = (
+        "AICc is relative to the best form of the arm; forms within 2 are equally supported. "
+        "Held-out error: predicted minus measured accuracy of the largest size, in points, by "
+        "a fit without it. In the mixtures, r is the decay per million tokens."
+    )
+    headings = ("arm", "form", ("AICc", "relative"), "held-out error", "parameters")
+    return Table(headings, rows, caption, texts=(0, 1, 4)) if rows else None
 
 
 def _form_cells(form: FormFit, least: float) -> tuple[Cell, ...]:
@@ -250,17 +263,31 @@ def _gate(found: MetricStudy, study: StudyResult) -> Table | None:
     for name, shown in SPENT.items():
         rows.append([name, *(shown(prices[each.arm]) for each in found.gains)])
     for name in over:
-        rows.append([f"gained over {name}, points", *(_gained(each, name) for each in found.gains)])
-        errors = (_gain_errors(each, name) for each in found.gains)
-        rows.append(["standard errors of questions, training", *errors])
+        gained = [_gain(each, name) for each in found.gains]
+        own = [prices[each.arm] for each in found.gains]
+        pairs = list(zip(own, gained, strict=True))
+        errors = (errors_cell(each.errors) if each else NOT_MEASURED for each in gained)
+        rows += [
+            [
+                f"gained over {name}, points",
+                *(points_cell(each) if each else NOT_MEASURED for each in gained),
+            ],
+            ["standard errors of questions, training", *errors],
+            ["dollars per point", *(dollars_per_point(_total_usd(p), gain) for p, gain in pairs)],
+            [
+                "training time per point",
+                *(time_per_point(price.training_hours, gain) for price, gain in pairs),
+            ],
+        ]
     if RETRIEVAL not in over:
         rows.append([f"gained over {RETRIEVAL}, points", *[NOT_MEASURED] * len(found.gains)])
     rows.append(["better than retrieval?", *(_verdict(each) for each in found.gains)])
     caption = (
         "The largest size of each arm, as the mean of its models, against the base, the base with "
-        "retrieved texts, and arms with equal training tokens. " + _reading(found, study)
+        "retrieved texts, and arms with equal training tokens. Dollars are those of texts, and of "
+        f"GPUs where they have a price. {CAPTION} " + _reading(found, study)
     )
-    return Table(["", *(each.arm for each in found.gains)], rows, caption)
+    return Table(["", *(each.arm for each in found.gains)], rows, caption, one_kind=False)
 
 
 def _reading(found: MetricStudy, study: StudyResult) -> str:
@@ -274,14 +301,15 @@ def _reading(found: MetricStudy, study: StudyResult) -> str:
     return " ".join(said)
 
 
-def _gained(arm: ArmGains, over: str) -> Cell:
-    found = next((gain.points for gain in arm.gains if gain.over == over), None)
-    return NOT_MEASURED if found is None else points_cell(found)
+def _gain(arm: ArmGains, over: str) -> Bounded | None:
+    return next((gain.points for gain in arm.gains if gain.over == over), None)
 
 
-def _gain_errors(arm: ArmGains, over: str) -> str:
-    found = next((gain.points for gain in arm.gains if gain.over == over), None)
-    return NOT_MEASURED if found is None else errors_cell(found.errors)
+def _total_usd(price: Price) -> float | None:
+    """Return the dollars of texts, and of training where it has a price; None is unknown."""
+    if price.generation_usd is None:
+        return None
+    return price.generation_usd + (price.training_usd or 0.0)
 
 
 def _verdict(arm: ArmGains) -> str:

@@ -1,19 +1,21 @@
-"""Training: loss and learning rate of every arm, its data, and losses on held-out text."""
+"""Training: the losses of every arm, its data, and whether the optimization was sound."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-from steep.core.formatting import UNKNOWN, decimal, duration
+from steep.core.formatting import UNKNOWN, count, decimal, duration
 from steep.report.blocks import (
+    Block,
     Cell,
     Column,
     Figure,
+    Fold,
     Model,
     PageSection,
     Series,
     Table,
-    absent,
     table,
 )
 from steep.report.charts import Curve, Panel, curve_chart
@@ -30,68 +32,136 @@ MEANINGS = {  # of the loss on a set
     "documents": "Only arms that read the documents themselves are trained on them.",
     "replay": "An increasing loss on general text indicates forgetting.",
 }
-MOST_POINTS = 400  # of a curve; longer ones are thinned
+MOST_POINTS = 400  # of a curve of losses; longer ones are thinned
+FEWER_POINTS = 120  # of other curves
 
 
-def training(run: ReportData) -> PageSection:
-    """Return the section."""
+def training(run: ReportData) -> PageSection | None:
+    """Return the section; None if no model was trained."""
     title, arms = "Training", run.ordered_arms
     if not arms:
-        return PageSection("training", title, None, [absent("No model was trained in this run.")])
+        return None
     opening = (
         "Continued pretraining of the same base model, once per arm. Each arm's loss is on its own "
         "text: it shows whether training succeeded, not which arm knows more."
     )
+    if _followed(arms):
+        opening += " The losses below it are on the same texts for all arms."
+    return PageSection(
+        "training",
+        title,
+        opening,
+        [*_figures(arms), _validation_table(arms), _arm_table(arms)],
+    )
+
+
+def _figures(arms: Sequence[Arm]) -> Iterator[Block]:
+    """Yield the losses, and folded what shows whether the optimization was sound."""
     curves = [arm for arm in arms if arm.metrics]
+    if not curves:
+        return
     thinned = any(len(arm.metrics) > MOST_POINTS for arm in curves)
     caption = (
-        "Training loss (dots) with its running mean (lines), and learning rate. Lines that "
-        "coincide are the same schedule." + (" Long curves are thinned." if thinned else "")
+        "Training loss (dots) with its running mean (lines)"
+        + (", and below it the losses on watched texts" if _followed(curves) else "")
+        + ("; long curves are thinned." if thinned else ".")
     )
-    chart = Figure(caption, lambda series: _chart(series, curves)) if curves else None
-    return PageSection(
-        "training", title, opening, [chart, _arm_table(arms), _validation_table(arms)]
+    yield Figure(caption, lambda series: _loss_chart(series, curves))
+    caption = (
+        "Learning rate, norm of the gradient before clipping, and tokens per second of each step, "
+        "by training tokens. Lines that coincide are the same schedule."
     )
+    chart = Figure(caption, lambda series: _optimization_chart(series, curves))
+    yield Fold("Learning rate, gradient norm and throughput", [chart])
 
 
-def _chart(series: Series, arms: Sequence[Arm]) -> Html:
-    loss = [_curve(arm, series[arm.name], "loss", smooth=True) for arm in arms]
-    rate = [_curve(arm, series[arm.name], "learning_rate", smooth=False) for arm in arms]
+def _loss_chart(series: Series, arms: Sequence[Arm]) -> Html:
+    loss = [_curve(arm, series[arm.name], "loss", MOST_POINTS, smooth=True) for arm in arms]
+    panels = [Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}", loss_text)]
+    for name in _followed(arms):
+        curves = [
+            Curve(arm.name, series[arm.name], points)
+            for arm in arms
+            if (points := _held_out(arm, name))
+        ]
+        label = f"loss on {WATCHED.get(name, name)}"
+        panels.append(Panel(label, 110, curves, lambda value: f"{value:g}", loss_text))
+    return curve_chart(panels, "training tokens", "Losses by training tokens, for each arm")
+
+
+def _optimization_chart(series: Series, arms: Sequence[Arm]) -> Html:
+    def curves(field: str, *, smooth: bool) -> list[Curve]:
+        return [_curve(arm, series[arm.name], field, FEWER_POINTS, smooth=smooth) for arm in arms]
+
     panels = [
-        Panel("loss (nats per token)", 260, loss, lambda value: f"{value:g}"),
-        Panel("learning rate", 110, rate, _rate, from_zero=True),
+        Panel(
+            "learning rate", 110, curves("learning_rate", smooth=False), rate_text, rate_text, True
+        ),
+        Panel("gradient norm", 110, curves("grad_norm", smooth=True), _plain, _plain, True),
+        Panel("tokens per second", 110, curves("tokens_per_s", smooth=True), count, count, True),
     ]
-    title = "Training loss and learning rate by training tokens, for each arm"
+    title = "Learning rate, gradient norm and throughput by training tokens, for each arm"
     return curve_chart(panels, "training tokens", title)
 
 
-def _rate(value: float) -> str:
+def _watched(arms: Sequence[Arm]) -> list[str]:
+    """Return the sets of held-out texts, those that all know first."""
+    found = {name for arm in arms for row in arm.validation for name in row} - {"step"}
+    return sorted(found, key=lambda name: ([*WATCHED, name].index(name), name))
+
+
+def _followed(arms: Sequence[Arm]) -> list[str]:
+    """Return the sets whose loss was measured during training, not only before and after it."""
+    return [name for name in _watched(arms) if any(len(_held_out(arm, name)) > 2 for arm in arms)]
+
+
+def _held_out(arm: Arm, name: str) -> list[tuple[float, float]]:
+    """Return the losses on a set of texts by training tokens."""
+    tokens = {row["step"]: row["tokens"] for row in arm.metrics} | {0: 0}
+    rows = [row for row in arm.validation if name in row and row["step"] in tokens]
+    return [(tokens[row["step"]], row[name]) for row in rows]
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def loss_text(value: float) -> str:
+    """Return a loss."""
+    return decimal(value, 3)
+
+
+def rate_text(value: float) -> str:
     """Return a learning rate in scientific notation: 3e-4."""
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
 
 
-def _curve(arm: Arm, color: int, field: str, *, smooth: bool) -> Curve:
-    points = [(row["tokens"], row[field]) for row in arm.metrics if row[field] is not None]
-    return Curve(arm.name, color, thin(points), thin(running_mean(points)) if smooth else None)
+def _curve(arm: Arm, color: int, field: str, most: int, *, smooth: bool) -> Curve:
+    points = [(row["tokens"], row[field]) for row in arm.metrics if row.get(field) is not None]
+    means = thin(running_mean(points), most) if smooth else None
+    return Curve(arm.name, color, thin(points, most), means)
 
 
 def running_mean(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the mean over a centered tenth of the curve; the window narrows at both ends."""
     half = max(1, len(points) // 20)
+    sums = [0.0, *accumulate(y for _, y in points)]
     smooth = []
     for index, (x, _) in enumerate(points):
         reach = min(half, index, len(points) - 1 - index)
-        window = [y for _, y in points[index - reach : index + reach + 1]]
-        smooth.append((x, sum(window) / len(window)))
+        window = sums[index + reach + 1] - sums[index - reach]
+        smooth.append((x, window / (2 * reach + 1)))
     return smooth
 
 
-def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thin(
+    points: Sequence[tuple[float, float]], most: int = MOST_POINTS
+) -> list[tuple[float, float]]:
     """Return every k-th point and the last, so that a long run gives a small page."""
-    stride = -(-len(points) // MOST_POINTS)
+    stride = max(1, -(-len(points) // most))
     kept = list(points[::stride])
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+    return kept if kept[-1:] == list(points[-1:]) else [*kept, points[-1]]
 
 
 def _arm_table(arms: Sequence[Arm]) -> Table:
@@ -126,8 +196,7 @@ def _throughput(arm: Arm) -> float | None:
 def _validation_table(arms: Sequence[Arm]) -> Table | None:
     """Return the losses on the watched sets of texts before and after training."""
     watched = [arm for arm in arms if arm.validation]
-    sets = sorted({name for arm in watched for name in arm.validation[-1]} - {"step"})
-    if not sets:
+    if not (sets := _watched(watched)):
         return None
     rows: list[tuple[Cell, ...]] = [
         (Model(arm.name), *(_before_and_after(arm, each) for each in sets)) for arm in watched

@@ -1,4 +1,4 @@
-"""Uploading a corpus, against a Hub on loopback."""
+"""A Hub on loopback: the few addresses that an upload uses."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from steep.core.errors import UserError
-from steep.corpus.push import push_corpus
-
-REPOSITORY = "me/corpus"
+REPOSITORY = "me/export"
 
 
 class Hub(ThreadingHTTPServer):
@@ -86,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/repos/create"):
             asked = json.loads(body)
             hub.private = asked.get("private", asked.get("visibility") == "private")
-            self.reply(200, {"url": f"{hub.url}/datasets/{REPOSITORY}"})
+            self.reply(200, {"url": f"{hub.url}/{REPOSITORY}"})
         elif "/preupload/" in path:
             files = [
                 {"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
@@ -100,63 +95,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(200, {"errors": [], "warnings": []})
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+@contextmanager
+def running_hub() -> Iterator[Hub]:
+    """Serve a Hub until the context ends."""
     with Hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", "secret")
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "README.md").write_text("---\nlicense: unknown\n---\n# Texts\n")
-    (tmp_path / "data/train-00000-of-00001.parquet").write_bytes(b"\x00PAR1")
-    (tmp_path / "notes.txt").write_text("my own")
-    return tmp_path
-
-
-def test_a_new_repository_is_private_and_is_updated(hub: Hub, exported: Path) -> None:
-    pushed = push_corpus(exported, REPOSITORY)
-    assert hub.private is True and pushed.is_private
-    assert pushed.url == f"{hub.url}/datasets/{REPOSITORY}"
-    assert hub.tokens == {"Bearer secret"}
-    data = "data/train-00000-of-00001.parquet"
-    assert hub.files == {data: b"\x00PAR1", "README.md": (exported / "README.md").read_bytes()}
-    (exported / data).rename(exported / "data/train-00000-of-00002.parquet")
-    hub.files["their.txt"] = b"stays"
-    push_corpus(exported, REPOSITORY)
-    assert sorted(hub.files) == ["README.md", "data/train-00000-of-00002.parquet", "their.txt"]
-
-
-def test_a_public_repository_is_written_only_when_asked_for(hub: Hub, exported: Path) -> None:
-    hub.private = False
-    with pytest.raises(UserError, match="is public; nothing was uploaded"):
-        push_corpus(exported, REPOSITORY)
-    assert not hub.files and not any(each.startswith("POST") for each in hub.requests)
-    assert not push_corpus(exported, REPOSITORY, public=True).is_private
-    assert "README.md" in hub.files
-
-
-def test_nothing_is_sent_without_a_token_or_a_name(
-    hub: Hub, exported: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(UserError, match="not the name of a repository"):
-        push_corpus(exported, "corpus")
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(UserError, match="no token"):
-        push_corpus(exported, REPOSITORY)
-    assert not hub.requests
-
-
-def test_a_hub_that_cannot_be_reached(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="upload to the Hugging Face Hub failed") as raised:
-        push_corpus(exported, REPOSITORY)
-    assert "secret" not in str(raised.value) and "127.0.0.1:9" in str(raised.value)
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,1 @@
+"""The live page of `steep view`, which follows a run."""

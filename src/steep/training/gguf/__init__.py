@@ -1,0 +1,1 @@
+"""Trained models as GGUF files, for llama.cpp and Ollama."""
