@@ -115,6 +115,17 @@ def test_what_is_planned_is_what_is_sent_and_then_nothing_is_left(base: Path, st
     assert sum(each["requests"] for each in costs.values()) == sent
 
 
+def test_embeddings_are_planned_where_local_likelihoods_rerank(base: Path, steep: Steep) -> None:
+    with serving(reply, []) as url:
+        serve_everything(base, url)
+        settle(base / "steep.yaml", evaluate={"servers": {}, "methods": ["likelihood"]})
+        searched = planned(steep, base)["open_book.embedder_server"]
+        settle(base / "steep.yaml", open_book={"reranker": "likelihood"})
+        reranked = planned(steep, base)["open_book.embedder_server"]
+    assert searched["requests"] > 0
+    assert reranked["requests"] == searched["requests"]
+
+
 def test_a_plan_in_the_middle_of_likelihoods_counts_what_is_left(base: Path, steep: Steep) -> None:
     seen: list[Body] = []
 

@@ -118,6 +118,26 @@ def export(world: World, words: list[str]) -> str:
     return ""
 
 
+def change_folder(world: World, words: list[str]) -> str:
+    """Work in another folder, whose configurations get the sizes of a test."""
+    world.folder = world.folder / words[1]
+    assert world.folder.is_dir(), words
+    for each in sorted(world.folder.glob("*.yaml")):
+        world.shrink(each)
+    return ""
+
+
+def cat(world: World, words: list[str]) -> str:
+    """Join files."""
+    return "".join((world.folder / word).read_text(encoding="utf-8") for word in words[1:])
+
+
+def of_an_example(world: World, words: list[str]) -> str:
+    """Run a program of an example as it is."""
+    path = os.pathsep.join(sys.path)
+    return world.run_program([sys.executable, *words[1:]], PYTHONPATH=path)
+
+
 def torchrun(world: World, words: list[str]) -> str:
     """Run two ranks on this machine's processors."""
     options = ["--standalone", "--nproc-per-node", "2"]  # standalone: on a free port
@@ -225,6 +245,10 @@ RULES = (
     Rule(r"ollama create .*", known_options("-f"), ELSEWHERE),
     Rule(r"steep export gguf .*--llama-cpp .*", parsed_only, PARSED + "tests/training"),
     Rule(r"source \.venv/bin/activate", nothing, INSTALLS),
+    Rule(r"cd project", nothing, "the commands of a page run in its project"),
+    Rule(r"cd .*", change_folder),
+    Rule(r"cat .*", cat),
+    Rule(r"steep chat .*", parsed_only, "it waits for questions; run by tests/cli/test_chat.py"),
     Rule(r"torchrun --nnodes 2 .*", known_options(*OF_TORCHRUN), "there is no second machine"),
     Rule(r"torchrun .*-m steep .*", torchrun, "two ranks in place of eight, on processors"),
     Rule(r"srun .*steep .*", parsed_only, "sbatch runs the script in which it stands"),
@@ -233,17 +257,22 @@ RULES = (
     Rule(r"ray start --head", nothing, ELSEWHERE),
     Rule(r"hf download [\w./-]+", nothing, "it would download the weights"),
     Rule(r"export .*", export),
-    Rule(r"cd project", nothing, "the commands of a page run in its project"),
     Rule(r"ssh -L \d+:127\.0\.0\.1:\d+ user@server", nothing, "there is no server"),
     Rule(r"curl -s http://127\.0\.0\.1:\d+/state", nothing, "the view has been stopped"),
     Rule(r"steep demo.*", parsed_only, PARSED + "tests/cli/test_demo.py"),
     Rule(r"steep .*train\.launcher=ray.*", parsed_only, PARSED + "tests/training"),
     Rule(r"steep init .*", init, "the user then edits the configuration"),
+    Rule(
+        r"steep questions -c cloud\.yaml.*",
+        parsed_only,
+        "the scripted writer knows other documents; run by tests/cli/test_write_questions.py",
+    ),
     Rule(r"steep questions --apply .*", apply_review, "a person decides before"),
     Rule(r"steep view.*", until_interrupted),
     Rule(r"steep .*", steep),
     Rule(r"python (-m )?(benchmarks|examples|docs)[./].*", of_a_module, LONG),
     Rule(r"python -m steep\.testing\..*", of_a_module, LONG),
+    Rule(r"python (tiny_data|intervals)\.py.*", of_an_example),
     Rule(r"qpdf .*", known_options("--password", "--decrypt"), ELSEWHERE),
     Rule(r"ocrmypdf .*", known_options("--force-ocr"), ELSEWHERE),
 )

@@ -20,6 +20,8 @@ class DocsServer(BatchServer):
         """Add the routes of the chat API, of the batch API and of a served base model."""
         super().add_routes(app)
         app.router.add_post("/v1/completions", _complete)
+        app.router.add_post("/v1/embeddings", _embed)
+        app.router.add_post("/v1/rerank", _rerank)
 
     async def _reply(self, request: web.Request, body: Any) -> web.StreamResponse:
         prompt = prompt_text(body)
@@ -42,3 +44,21 @@ async def _complete(request: web.Request) -> web.Response:
         choice["logprobs"] = {"token_logprobs": [None, *values, -1.0]}
     usage = {"prompt_tokens": len(words), "completion_tokens": 1}
     return web.json_response({"choices": [choice], "usage": usage})
+
+
+async def _embed(request: web.Request) -> web.Response:
+    """Return a vector of the lengths of each text and of its first word."""
+    texts = (await request.json())["input"]
+    rows = [
+        {"index": place, "embedding": [len(text), len(text.split()[0]), 1.0]}
+        for place, text in enumerate(texts)
+    ]
+    tokens = sum(len(text.split()) for text in texts)
+    return web.json_response({"data": rows, "usage": {"prompt_tokens": tokens}})
+
+
+async def _rerank(request: web.Request) -> web.Response:
+    """Score each text by its length."""
+    texts = (await request.json())["documents"]
+    found = [{"index": i, "relevance_score": float(len(text))} for i, text in enumerate(texts)]
+    return web.json_response({"results": found})

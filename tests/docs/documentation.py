@@ -23,7 +23,7 @@ PAGES = sorted(
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "examples/*/*.md")
     for page in ROOT.glob(pattern)
 )
-SHELL_WORDS = "cd curl export git source ssh"
+SHELL_WORDS = "cat cd curl export git source ssh"
 PROGRAMS = (
     *SHELL_WORDS.split(), "docker", "hf", "llama-server", "make", "mkdocs", "nvidia-smi",
     "ocrmypdf", "ollama", "pip", "pytest", "python", "qpdf", "ray", "sbatch", "squeue", "srun",

@@ -7,9 +7,13 @@ that would take hours.
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import runpy
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +57,28 @@ def write_points(folder: Path) -> None:
     (folder / "points.json").write_text(json.dumps(points))
 
 
+def copy_example(name: str) -> Callable[[Path], None]:
+    """Return a function that puts an example where its page expects it."""
+
+    def copy(folder: Path) -> None:
+        target = folder / "examples" / name
+        ignored = shutil.ignore_patterns("__pycache__", "data", "runs", ".steep", "source")
+        shutil.copytree(ROOT / "examples" / name, target, ignore=ignored)
+
+    return copy
+
+
+def copy_quality(folder: Path) -> None:
+    """Write the example, and invented stories in place of QuALITY's files."""
+    copy_example("quality")(folder)
+    example = folder / "examples" / "quality"
+    with redirect_stdout(io.StringIO()):
+        runpy.run_path(str(example / "tiny_data.py"))["main"](example / "data")
+    rows = (example / "data" / "quality.jsonl").read_text().splitlines(keepends=True)
+    for part, half in (("train", rows[:2]), ("dev", rows[2:])):
+        (example / f"QuALITY.v1.0.1.htmlstripped.{part}").write_text("".join(half))
+
+
 def write_script(folder: Path) -> None:
     """Write the script that docs/many-gpus.md shows."""
     page = (ROOT / "docs" / "many-gpus.md").read_text(encoding="utf-8")
@@ -66,6 +92,13 @@ def copy_configuration(folder: Path) -> None:
 
 ELSEWHERE = Setup("empty")  # pages whose commands are not those of a project
 FEW = {"tokens": [100, 200, 400], "seeds": 1, "epochs": 1}  # points of a study
+
+# The protocols and the grid of the paper take hours also on a tiny model.
+QUALITY: dict[str, dict[str, Any]] = {
+    "evaluate": {"methods": ["likelihood"], "limit": 4},
+    "open_book": {"preset": None, "chunk_characters": [99], "shown": [2]},
+    "scale": FEW,
+}
 
 SETUPS: dict[str, Setup] = {
     "CONTRIBUTING.md": ELSEWHERE,
@@ -93,6 +126,15 @@ SETUPS: dict[str, Setup] = {
     "docs/theory.md": Setup(
         "empty", write_points, words={"PROJECT": "points.json", "100000": "1000"}
     ),
+    "docs/instruct.md": Setup("configured"),
+    # 120 variants with prompts that are longer than the context of the model here.
+    "docs/retrieval.md": Setup(
+        words={"open_book.preset=paper": "open_book.chunk_characters=[99]"},
+        keep={"evaluate": {"limit": 4}},
+    ),
+    "docs/reproduce.md": Setup("empty", copy_quality, keep=QUALITY),
+    "examples/handbook/README.md": Setup("empty", copy_example("handbook")),
+    "examples/quality/README.md": Setup("empty", copy_quality, keep=QUALITY),
     "docs/view.md": Setup(prepare=copy_configuration),
     "docs/vllm-ray.md": Setup("configured"),
     "examples/world/README.md": ELSEWHERE,

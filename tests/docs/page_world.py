@@ -109,9 +109,11 @@ class World:
         settle(self.config, **sections)
         self.shrink()
 
-    def shrink(self) -> None:
-        """Replace addresses, models and sizes in `steep.yaml`; the rest stays as it is."""
-        tree = self._redirected(yaml.safe_load(self.config.read_text()))
+    def shrink(self, config: Path | None = None) -> None:
+        """Replace addresses, models and sizes in a configuration; the rest stays as it is."""
+        config = config or self.config
+        tree = self._redirected(yaml.safe_load(config.read_text()))
+        self._name_keys(tree)
         generate = tree["generate"] = tree.get("generate") or {}
         generate |= {"base_url": self._address(generate.get("base_url")), "model": "scripted"}
         if generate.get("engine") in ENGINES_ELSEWHERE:
@@ -120,8 +122,8 @@ class World:
         tree["train"].pop("epochs", None)
         for name, fields in (*SIZES.items(), *self.keep.items()):
             tree[name] = (tree.get(name) or {}) | dict(fields)
-        self.config.write_text(yaml.safe_dump(tree, sort_keys=False))
-        load_config(self.config)
+        config.write_text(yaml.safe_dump(tree, sort_keys=False))
+        load_config(config)
 
     def _redirected(self, value: Any) -> Any:
         """Let every endpoint of a configuration be the scripted one."""

@@ -268,11 +268,14 @@ def _evaluate(
     with ExitStack() as resources:
         doc_index = None
         if question_set is not None and settings.chunk_characters:
-            doc_index = _PlannedIndex(setup, question_set, counters)
-            resources.enter_context(doc_index)
-            if settings.reranker != "likelihood":
+            doc_index = resources.enter_context(_PlannedIndex(setup, question_set, counters))
+            # The likelihoods of local models send nothing, but the search before them may.
+            reranker = "none" if settings.reranker == "likelihood" else settings.reranker
+            searched = settings.model_copy(update={"reranker": reranker})
+            index = _PlannedIndex(replace(setup, open_book=searched), question_set, counters)
+            with index:
                 for size in settings.chunk_characters:
-                    doc_index.rank(size, _LocalModel(BASE, setup), question_set.everything)
+                    index.rank(size, _LocalModel(BASE, setup), question_set.everything)
         session = Session(question_set, doc_index, study, judging)
         for name, server in setup.evaluate.servers.items():
             deque(ask(session, EvalModel(name, setup, None, server, counters)), maxlen=0)
