@@ -38,7 +38,7 @@ def finished(
     )
     assert started.code == 0, started.err
     assert "3 documents" in started.out and "6 questions" in started.out
-    assert started.out.endswith("next: steep plan\n")
+    assert started.out.endswith("next: steep documents, then steep plan\n")
     settle(project / "steep.yaml", **SMALL)
     settle(
         project / "steep.yaml",

@@ -51,4 +51,4 @@ def init(
         + (f" and {found.ignored_path}" if found.ignored_path else "")
         + "; the six most important settings are at its top"
     )
-    typer.echo(f"next: {command('plan', config)}")
+    typer.echo(f"next: {command('documents', config)}, then {command('plan', config)}")
