@@ -30,7 +30,9 @@ from steep.scaling.comparison_results import ComparisonResult, find_compared
 from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
-STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
+STAGES = (
+    "documents", "generate", "corpus", "diversity", "tokenize", "train", "instruct", "evaluate",
+)  # fmt: skip
 DOCUMENTS_NAME = "documents.jsonl"
 READ_ROWS = 1024  # passages whose texts are in memory at once
 _CREDENTIALS = re.compile(r"(://)[^/@\s'\"]+@")
