@@ -14,6 +14,7 @@ import pytest
 from hypothesis import find, settings
 from hypothesis.strategies import none
 
+from hub_server import Hub, running_hub
 from steep.ledger.ledger import Ledger
 from steep.testing.tiny_model import make_tiny_model
 
@@ -60,6 +61,15 @@ def close_ledgers() -> Iterator[None]:
     yield
     if calling := sys.modules.get("calling"):
         calling.close_ledgers()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in for the Hugging Face Hub, with a token for it in the environment."""
+    with running_hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", "secret")
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from small_project import run_record, settle, write_project
 from steep_command import Steep
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hub_server import REPOSITORY, Hub, running_hub
+from hub_server import REPOSITORY, Hub
 from steep.cli.export import WEIGHTS, _upload
 from steep.testing.scripted_server import ScriptedServer
 from steep.testing.tiny_corpus import DOCUMENTS
@@ -45,14 +44,6 @@ def finished(
     ended = steep("run", cwd=project)
     assert ended.code == 0, ended.err
     return project
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with running_hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", "secret")
-        yield server
 
 
 @pytest.fixture

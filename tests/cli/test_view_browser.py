@@ -6,7 +6,6 @@ The server is a process; the run is played by the files that a run writes.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,27 +19,12 @@ from steep.core.files import write_jsonl
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = pytest.mark.browser
 HOSTILE = "A text. <img src=http://evil.example/x onerror=alert(1)><script>alert(2)</script>"
 REPORT = "<!doctype html><link rel=icon href=data:,><title>The report</title><h1>The report</h1>"
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 BEYOND = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -62,11 +46,11 @@ def opened(browser: Browser, url: str) -> Iterator[tuple[Page, list[str], list[s
         context.close()
 
 
-def test_the_page_follows_a_run_to_its_report(tmp_path: Path, chromium: Browser) -> None:
+def test_the_page_follows_a_run_to_its_report(tmp_path: Path, browser: Browser) -> None:
     project = empty_project(tmp_path / "project")
     with (
         viewing(project) as view,
-        opened(chromium, view.url) as (page, fetched, said),
+        opened(browser, view.url) as (page, fetched, said),
     ):
         heading = page.locator("h1")
         assert heading.text_content() == "Waiting for a run"
@@ -100,7 +84,7 @@ def test_the_page_follows_a_run_to_its_report(tmp_path: Path, chromium: Browser)
         assert {url for url in fetched if not url.startswith(view.url)} <= {"data:,"}
 
 
-def test_everybody_can_read_the_page(tmp_path: Path, chromium: Browser) -> None:
+def test_everybody_can_read_the_page(tmp_path: Path, browser: Browser) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     project = empty_project(tmp_path / "project")
     write_progress(project, tasks=[task("documents", finished=True), task("generate", failed=1)])
@@ -109,7 +93,7 @@ def test_everybody_can_read_the_page(tmp_path: Path, chromium: Browser) -> None:
     write_jsonl(project / RUN / "log.jsonl", log)
     metrics(project / ".steep" / "train-01234567")
     write_progress(project, stage="train", tasks=[task("generate"), task("train raw")])
-    with viewing(project) as view, opened(chromium, f"{view.url}live") as (page, _, said):
+    with viewing(project) as view, opened(browser, f"{view.url}live") as (page, _, said):
         page.wait_for_selector("svg")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
@@ -128,7 +112,7 @@ def metrics(directory: Path) -> None:
 
 
 def test_a_server_that_goes_away_is_told_and_not_asked_all_the_time(
-    tmp_path: Path, chromium: Browser
+    tmp_path: Path, browser: Browser
 ) -> None:
     project = empty_project(tmp_path / "project")
     write_progress(project)
@@ -137,7 +121,7 @@ def test_a_server_that_goes_away_is_told_and_not_asked_all_the_time(
     )
     with (
         viewing(project) as view,
-        opened(chromium, f"{view.url}live") as (page, fetched, said),
+        opened(browser, f"{view.url}live") as (page, fetched, said),
     ):
         page.wait_for_selector("text=a line")
         notice = page.locator("#connection")

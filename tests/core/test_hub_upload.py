@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hub_server import REPOSITORY, Hub, running_hub
+from hub_server import REPOSITORY, Hub
 from steep.core.errors import UserError
 from steep.core.hub_upload import RepositoryKind, upload
 
 FILES = ["README.md", "data/*"]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with running_hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", "secret")
-        yield server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from steep.core.progress_state import ProgressState, RateWindow
 from steep.core.progress_text import PanelStyle, panel_lines, plain_line
 from steep.core.progress_views import PlainLines, TerminalPanel
 from steep.core.ranges import Range
+from steep.core.run_progress import read_progress
 from steep.core.tables import display_width
 from terminal_screen import screen_of
 
@@ -339,6 +341,8 @@ def test_the_file_tells_the_tasks_of_the_process(clock: Clock, tmp_path: Path) -
     tracker.tick()
     found = read(path)
     assert found["stage"] == "generate" and found["command"] == "run" and found["version"] == 1
+    seen = read_progress(tmp_path)
+    assert seen is not None and seen.is_running and seen.host == platform.node()
     assert found["tasks"][-1] == {
         "label": "generate",
         "unit": "calls",

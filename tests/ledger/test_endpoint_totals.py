@@ -14,7 +14,7 @@ from steep.ledger.endpoint_totals import endpoint_totals
 from steep.ledger.ledger import Ledger
 from steep.ledger.records import Entry, ImportedText
 from steep.ledger.requests import Ended
-from steep.ledger.text_costs import Outcome, cost_of_texts
+from steep.ledger.text_costs import OutcomeCost, cost_of_texts
 from steep.llm.requests import Request
 
 SERVER, OTHER = "http://one/v1", "http://two/v1"
@@ -72,5 +72,5 @@ def test_latencies_are_quantiles_of_known_ones(ledger: Ledger) -> None:
 def test_texts_cost_what_their_calls_did(ledger: Ledger) -> None:
     imported = ImportedText("d0", "toy", "elsewhere", 0, "An imported text.").id
     ids = [call(0).id, call(1).id, call(11, "judge").id, imported, "documents:d0"]
-    assert cost_of_texts(ledger, "empty", ids) == Outcome("empty", 3, 30, 1.0, 1)
-    assert cost_of_texts(ledger, "", []) == Outcome("", 0, 0, 0.0, 0)
+    assert cost_of_texts(ledger, "empty", ids) == OutcomeCost("empty", 3, 30, 1.0, 1)
+    assert cost_of_texts(ledger, "", []) == OutcomeCost("", 0, 0, 0.0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ from fixture_tables import choices
 
 from steep.core.files import read_json, write_json, write_jsonl, write_text
 from steep.core.ids import stable_hash
+from steep.report.render import render_report
 
 ENTITIES = {
     "The Veldmar Tide Engine": [
@@ -167,6 +169,12 @@ def write_run(root: Path, **tables: Any) -> Path:
         write_jsonl(root / path / "validation.jsonl", VALIDATION[arm])
     write_json(root / artifacts["evaluate"] / "scores.json", _scores() | tables)
     return _write_run_directory(root, artifacts)
+
+
+def words(root: Path, run_directory: Path) -> str:
+    """Return the text of the report, without its markup."""
+    page = render_report(root, run_directory).read_text().partition("<main")[2]
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixture_run import BY_STEP, COUNTS, USAGE, artifact, edit, write_run
+from fixture_run import BY_STEP, COUNTS, USAGE, artifact, edit, words, write_run
 
 from steep.core.files import read_json
-from steep.report.render import render_report
 from steep.report.run_data import load_run
 from steep.report.sections.ledger import usd_per_million_tokens, wasted_share
-
-
-def words(root: Path, run_directory: Path) -> str:
-    page = render_report(root, run_directory).read_text().partition("<main")[2]
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def test_the_fixture_adds_up() -> None:

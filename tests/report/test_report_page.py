@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from fixture_run import (
     KINDS,
     RECORDED,
@@ -278,6 +279,20 @@ def test_a_run_that_trained_nothing_says_so(tmp_path: Path, run_directory: Path)
     assert "This run trained no model and asked no questions." in text
     assert "Continued pretraining" not in text
     assert "trained once" not in text
+
+
+def test_a_run_with_several_seeds_does_not_say_that_arms_were_trained_once(
+    tmp_path: Path, run_directory: Path
+) -> None:
+    assert "Each arm was trained once" in render(tmp_path, run_directory).text
+    config = run_directory / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings.setdefault("train", {})["seeds"] = 3
+    config.write_text(yaml.safe_dump(settings))
+
+    text = render(tmp_path, run_directory).text
+
+    assert "Each arm was trained 3 times" in text and "trained once" not in text
 
 
 def test_one_arm_is_not_compared(tmp_path: Path, run_directory: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixture_run import artifact, drop_artifact, edit, write_run
+from fixture_run import artifact, drop_artifact, edit, words, write_run
 from fixture_tables import tables
 from fixture_theory import add_comparison, add_study
 
@@ -15,11 +15,6 @@ from steep.core.files import read_json
 from steep.report.next_steps import next_steps
 from steep.report.render import render_report
 from steep.report.run_data import ReportData, load_run
-
-
-def words(root: Path, run_directory: Path) -> str:
-    page = render_report(root, run_directory).read_text().partition("<main")[2]
-    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
 def run_of(root: Path, **found: Any) -> ReportData:

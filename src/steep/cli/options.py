@@ -15,6 +15,7 @@ import typer
 
 from steep.core.files import disk_errors
 from steep.core.progress import above_panel, write_progress_to
+from steep.core.run_progress import PROGRESS_NAME
 from steep.core.tables import wrap_text
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def open_project(path: Path, overrides: list[str] | None) -> Opened:
     opened = load_project(path, overrides)
     directory = opened.project.run_directory(opened.config.name)
     start_log(directory / "log.jsonl")
-    write_progress_to(directory / "progress.json", _command_name())
+    write_progress_to(directory / PROGRESS_NAME, _command_name())
     return opened
 
 

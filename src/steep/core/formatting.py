@@ -28,8 +28,10 @@ def count(value: float) -> str:
     return f"{math.floor(value + 0.5):,}".replace("-", MINUS)
 
 
-def decimal(value: float, decimals: int, *, signed: bool = False) -> str:
+def decimal(value: float | None, decimals: int, *, signed: bool = False) -> str:
     """Return a number in its own unit."""
+    if value is None:
+        return UNKNOWN
     rounded = round(value, decimals) + 0.0
     return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}".replace("-", MINUS)
 

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from steep.core.progress_state import ProgressState, RateWindow
-from steep.core.progress_views import ProgressFile, ProgressView, RunState, stream_view
+from steep.core.progress_views import ProgressFile, ProgressView, stream_view
 from steep.core.ranges import Range
 from steep.core.ranks import is_main_rank
+from steep.core.run_progress import RunState
 
 INTERVAL_S = 0.2
 MOST_KEPT = 100  # finished tasks that progress.json lists

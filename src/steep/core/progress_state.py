@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from steep.core.ranges import Range
+from steep.core.run_progress import TaskProgress
 
 WINDOW_S = 60.0  # the rate is that of the last minute, ...
 LEAST_S = 2.0  # a shorter time says little
@@ -62,21 +63,22 @@ class ProgressState:
     def as_json(self) -> dict[str, Any]:
         """Return the state as an entry of `progress.json`."""
         projected = self.projected_cost_usd
-        return {
-            "label": self.label,
-            "unit": self.unit,
-            "done": _short(self.done),
-            "total": None if self.total is None else _short(self.total),
-            "failed": self.failed,
-            "in_flight": self.in_flight,
-            "rate_per_s": self.rate_per_s,
-            "seconds_left": self.seconds_left,
-            "cost_usd": self.cost_usd,
-            "projected_cost_usd": None if projected is None else projected.expected,
-            "phase": self.phase,
-            "facts": dict(self.facts),
-            "finished": self.finished,
-        }
+        task = TaskProgress(
+            label=self.label,
+            unit=self.unit,
+            done=_short(self.done),
+            total=None if self.total is None else _short(self.total),
+            failed=self.failed,
+            in_flight=self.in_flight,
+            rate_per_s=self.rate_per_s,
+            seconds_left=self.seconds_left,
+            cost_usd=self.cost_usd,
+            projected_cost_usd=None if projected is None else projected.expected,
+            phase=self.phase,
+            facts=dict(self.facts),
+            finished=self.finished,
+        )
+        return asdict(task)
 
 
 def _short(number: float) -> float:

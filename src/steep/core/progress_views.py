@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from steep.core.progress_state import ProgressState
 from steep.core.progress_text import PanelStyle, panel_lines, plain_line
+from steep.core.run_progress import VERSION, RunState
 from steep.core.tables import display_width
 
 PLAIN_INTERVAL_S = 15.0
 FILE_INTERVAL_S = 1.0
-FILE_VERSION = 1
-
-RunState = Literal["running", "done", "failed", "stopped"]
 
 
 class ProgressView(Protocol):
@@ -194,7 +193,7 @@ class ProgressFile:
     """`progress.json` of a run: the tasks of the process that works on it, for other processes.
 
     A process that is killed leaves the state `running`: whoever reads the file looks whether the
-    process `pid` exists.
+    process `pid` exists, or, on another machine than `host`, when the file was last written.
     """
 
     def __init__(self, path: Path, command: str) -> None:
@@ -212,7 +211,8 @@ class ProgressFile:
         self._written_s = now_s
         self._replace(
             {
-                "version": FILE_VERSION,
+                "version": VERSION,
+                "host": platform.node(),
                 "pid": os.getpid(),
                 "updated": _now(),
                 "started": self._started,

@@ -9,7 +9,7 @@ from steep.ledger.ledger import Ledger
 from steep.ledger.records import IMPORT_ENDPOINT
 
 
-class Outcome(NamedTuple):
+class OutcomeCost(NamedTuple):
     """The calls of texts with the same outcome; imported texts are not counted."""
 
     reason: str  # why the texts were rejected; empty for passages
@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     unpriced: int  # calls whose cost is not known
 
 
-def cost_of_texts(ledger: Ledger, reason: str, call_ids: Iterable[str]) -> Outcome:
+def cost_of_texts(ledger: Ledger, reason: str, call_ids: Iterable[str]) -> OutcomeCost:
     """Sum the calls with these ids; ids that the ledger does not have are no calls."""
     columns = (
         f"total(endpoint != '{IMPORT_ENDPOINT}'), total(completion_tokens), total(cost_usd), "
@@ -29,4 +29,4 @@ def cost_of_texts(ledger: Ledger, reason: str, call_ids: Iterable[str]) -> Outco
     for row in ledger.select_ids(columns, call_ids):
         sums = [before + new for before, new in zip(sums, row, strict=True)]
     calls, tokens, known_usd, unpriced = sums
-    return Outcome(reason, int(calls), int(tokens), known_usd, int(unpriced))
+    return OutcomeCost(reason, int(calls), int(tokens), known_usd, int(unpriced))

@@ -188,17 +188,28 @@ def _training(run: ReportData) -> Iterator[Note]:
             "Many epochs over little text teach its wording first.",
         )
     if run.arms:
-        seed = run.setting("train", "seed")
-        yield (
-            "Each arm was trained once",
-            f"With one seed{'' if seed is None else f' ({seed})'}. "
-            + (
-                "The intervals cover the choice of documents and questions, not the variance "
-                "between training runs."
-                if run.tables
-                else "Another seed would give somewhat different losses."
-            ),
+        yield _variance_of_training(run)
+
+
+def _variance_of_training(run: ReportData) -> Note:
+    seeds = run.setting("train", "seeds") or 1
+    if seeds > 1:
+        return (
+            f"Each arm was trained {count(seeds)} times",
+            "Once per seed. The intervals of an arm include the variance between these training "
+            "runs; those of a single model do not.",
         )
+    seed = run.setting("train", "seed")
+    return (
+        "Each arm was trained once",
+        f"With one seed{'' if seed is None else f' ({seed})'}. "
+        + (
+            "The intervals cover the choice of documents and questions, not the variance "
+            "between training runs."
+            if run.tables
+            else "Another seed would give somewhat different losses."
+        ),
+    )
 
 
 def _filters(corpus: CorpusSummary) -> Note:

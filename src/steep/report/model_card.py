@@ -238,13 +238,14 @@ def _training_data(card: ModelCard) -> Iterator[str]:
     yield f"- Documents: {count(_document_count(run))}, languages: {languages}."
     if arm is not None:
         yield (
-            f"- Texts for training: {_number(arm.passages)} with {_number(arm.passage_tokens)} "
-            "tokens. Others in the table below are held out to measure the loss, or left out by "
-            "the shares of the recipes."
+            f"- Texts for training: {decimal(arm.passages, 0)} with "
+            f"{decimal(arm.passage_tokens, 0)} tokens. Others in the table below are held out to "
+            "measure the loss, or left out by the shares of the recipes."
         )
         yield (
-            f"- Training tokens: {_number(arm.tokens)}, of which {_number(arm.replayed_tokens)} "
-            f"are replayed general text; {_number(arm.epochs, 2)} passes over the texts."
+            f"- Training tokens: {decimal(arm.tokens, 0)}, of which "
+            f"{decimal(arm.replayed_tokens, 0)} are replayed general text; "
+            f"{decimal(arm.epochs, 2)} passes over the texts."
         )
     if card.facts.tuned_on is not None:
         yield f"- Then instruction tuning on {count(card.facts.tuned_on)} tokens of chats."
@@ -273,16 +274,12 @@ def _recipe_table(card: ModelCard) -> Table:
     return Table(("recipe", "texts", "words", "written by"), rows, caption, texts={0, 3})
 
 
-def _number(value: float | None, decimals: int = 0) -> str:
-    return UNKNOWN if value is None else decimal(value, decimals)
-
-
 def _training(card: ModelCard) -> Iterator[str]:
     facts, arm = card.facts, card.arm
     yield from ("", "## Training", "")
     yield f"- Parameters: {count(facts.parameters)}."
     if arm is not None:
-        yield f"- Steps: {_number(arm.steps)}, final loss {_number(arm.final_loss, 3)}."
+        yield f"- Steps: {decimal(arm.steps, 0)}, final loss {decimal(arm.final_loss, 3)}."
     yield f"- Hardware: {escaped(facts.hardware)}, {facts.precision} matrix products."
     yield f"- Time: {duration(facts.wall_s)}, with Steep {facts.steep}."
     yield from ("", "| setting | value |", "|---|---|")

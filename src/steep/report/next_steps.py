@@ -164,6 +164,6 @@ def _waste(run: ReportData) -> Iterator[str]:
         "reasoning": "raise generate.reasoning_tokens",
     }.get(worst.reason, "look at the rejected samples below")
     yield (
-        f"{percent(share, 0)} of the tokens that this run generated were rejected, most as "
-        f"'{worst.reason}' ({count(worst.calls)} texts): {advice}."
+        f"{percent(share, 0)} of the tokens that this run generated were rejected, most "
+        f"of them as '{worst.reason}' ({count(worst.calls)} texts): {advice}."
     )

@@ -17,7 +17,7 @@ from steep.core.calls import RAW_RECIPE
 from steep.core.errors import UserError
 from steep.core.files import read_json, read_jsonl
 from steep.corpus.diversity_result import Diversity, read_diversity
-from steep.corpus.passage import PASSAGES_NAME, stream_rows
+from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME, stream_rows
 from steep.corpus.source_spans import SourceText, read_sources
 from steep.evaluation.config import BASE
 from steep.evaluation.setup import SCORES_NAME
@@ -30,7 +30,9 @@ from steep.scaling.comparison_results import ComparisonResult, find_compared
 from steep.scaling.results import StudyResult, find_study
 
 T = TypeVar("T")
-STAGES = ("documents", "generate", "corpus", "diversity", "tokenize", "train", "evaluate")
+STAGES = (
+    "documents", "generate", "corpus", "diversity", "tokenize", "train", "instruct", "evaluate",
+)  # fmt: skip
 DOCUMENTS_NAME = "documents.jsonl"
 READ_ROWS = 1024  # passages whose texts are in memory at once
 _CREDENTIALS = re.compile(r"(://)[^/@\s'\"]+@")
@@ -177,7 +179,7 @@ class CorpusSummary:
         """Read the texts of a few rejected rows."""
         import pyarrow.dataset as ds
 
-        table = ds.dataset(self.path / "rejected.parquet").take(list(indices), columns=["text"])
+        table = ds.dataset(self.path / REJECTED_NAME).take(list(indices), columns=["text"])
         return [text or "" for text in table.column("text").to_pylist()]
 
 
@@ -397,7 +399,7 @@ def _corpus(ref: ArtifactRef) -> CorpusSummary:
     import pyarrow.parquet as pq
 
     passages = stream_rows(_existing(ref.path / PASSAGES_NAME), SamplePassage)
-    rejected = pq.read_table(_existing(ref.path / "rejected.parquet"), columns=REJECTED_COLUMNS)
+    rejected = pq.read_table(_existing(ref.path / REJECTED_NAME), columns=REJECTED_COLUMNS)
     return CorpusSummary(
         path=ref.path,
         counts=ref.manifest.get("counts") or {},

@@ -65,7 +65,7 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], title: str) -> Html:
         "curves",
         el("p", f"{axes[1]}, humans = 1", class_="group"),
         svg(
-            *_grid(across, up, axes[0]),
+            *_grid(across, up),
             *_paths(points, across, up),
             *(_cross(each, across, up) for each in points),
             *(_dot(each, across, up, axes) for each in points),
@@ -90,7 +90,7 @@ def _limit(figures: Sequence[IntervalEstimate]) -> float:
     return ROOM * max(1.0, *(each.value for each in figures))
 
 
-def _grid(across: Scale, up: Scale, name: str) -> Iterator[Html]:
+def _grid(across: Scale, up: Scale) -> Iterator[Html]:
     yield line(0, "100%", "100%", "100%", "axis")
     for value in ticks(0, across.high, 5):
         yield line(across(value), 0, across(value), "100%", "grid")

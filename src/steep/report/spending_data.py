@@ -19,7 +19,7 @@ class StepOutcomes:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointUse:
+class EndpointSpending:
     """All calls and requests of the project to a model at an endpoint.
 
     `latency_s` holds the median, the 90th and the 99th percentile of the seconds of an answer;
@@ -62,6 +62,6 @@ class LostAttempts:
 class RunSpending:
     """What `run.json` holds on money; empty parts in runs of earlier versions."""
 
-    endpoints: Sequence[EndpointUse] = ()
+    endpoints: Sequence[EndpointSpending] = ()
     lost: LostAttempts = field(default_factory=LostAttempts)
     outcomes: Sequence[TextCost] = ()

@@ -27,16 +27,13 @@ from steep.documents.store import DOCUMENTS_NAME
 from steep.ledger import requests
 from steep.ledger.endpoint_totals import endpoint_totals
 from steep.ledger.ledger import Ledger, open_ledger
-from steep.ledger.text_costs import Outcome, cost_of_texts
+from steep.ledger.text_costs import OutcomeCost, cost_of_texts
 
 if TYPE_CHECKING:
     from steep.stages.pipeline import PipelineRun
 
 # Packages whose version can change a number.
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow", "lm_eval")
-STAGES = (
-    "documents", "generate", "corpus", "tokenize", "train", "instruct", "evaluate", "diversity",
-)  # fmt: skip
 
 
 def resolved(config: Config) -> str:
@@ -48,13 +45,12 @@ def run_record(config: Config, project: Project, result: PipelineRun) -> dict[st
     """Return what the report reads: artifacts, machine, versions, wall times, and money."""
     used: dict[str, Any] = {}
     wall_s: dict[str, float] = {}
-    for name in STAGES:
-        value = getattr(result, name)
+    for name, value in vars(result).items():
         if isinstance(value, dict):
             used[name] = {arm: _relative(project, each) for arm, each in value.items()}
             for arm, each in value.items():
                 wall_s[f"{name} {arm}"] = each.manifest["wall_s"]
-        elif value is not None:
+        elif isinstance(value, Artifact):
             used[name] = _relative(project, value)
             wall_s[name] = value.manifest["wall_s"]
     with open_ledger(project) as ledger:
@@ -84,7 +80,7 @@ def _money(ledger: Ledger, result: PipelineRun) -> dict[str, Any]:
     }
 
 
-def _outcomes(ledger: Ledger, corpus: Artifact) -> Iterator[Outcome]:
+def _outcomes(ledger: Ledger, corpus: Artifact) -> Iterator[OutcomeCost]:
     """Yield what the calls of passages have cost, and of the texts rejected for each reason."""
     from steep.corpus.passage import PASSAGES_NAME, REJECTED_NAME
 

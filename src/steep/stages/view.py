@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from steep.ledger.records import LedgerStatus
 from steep.report.live.run import LiveCalls, LiveRun, LiveState, LiveText, LogLine
 from steep.report.results import ResultTables
 from steep.stages.evaluate import POINTER_NAME
-from steep.stages.view_artifacts import FinishedArtifacts, stages_of
+from steep.stages.view_artifacts import FinishedArtifacts, iso, stages_of
 from steep.stages.view_training import TrainingFollower
 
 RATE_WINDOW_S = 60.0
@@ -74,7 +74,7 @@ class RunFollower:
         return LiveRun(
             name=self._config.name,
             state=state,
-            seen_at=None if seen is None else _iso(seen),
+            seen_at=None if seen is None else iso(seen),
             progress=progress,
             stages=stages,
             calls=_calls(ledger.calls),
@@ -85,7 +85,7 @@ class RunFollower:
             trainings=self._training.look(finished, progress) if trained else (),
             log=self._look_at_log(),
             results=results,
-            report_at=None if report_s is None else _iso(report_s),
+            report_at=None if report_s is None else iso(report_s),
             report_is_current=_is_current(report_s, progress, state),
             calls_per_s=calls_per_s,
             tokens_per_s=tokens_per_s,
@@ -228,7 +228,3 @@ def _changed(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -127,7 +127,7 @@ def _current(progress: RunProgress | None, names: Sequence[str]) -> str | None:
 
 
 def _report(state: StageState, report_s: float | None) -> LiveStage:
-    at = _iso(report_s) if report_s is not None and state == "done" else None
+    at = iso(report_s) if report_s is not None and state == "done" else None
     return LiveStage("report", state, at)
 
 
@@ -140,8 +140,9 @@ def _stage(
     if state != "done":
         return LiveStage(name, state, detail=detail)
     last_s = max(each.finished_s for each in own)
-    return LiveStage(name, state, _iso(last_s), sum(each.wall_s for each in own), detail)
+    return LiveStage(name, state, iso(last_s), sum(each.wall_s for each in own), detail)
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """Return a time of the epoch as ISO 8601, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -96,7 +96,7 @@ def _sentence(run: LiveRun) -> Html:
             again = "The same command continues where it was."
             return join([f"{command} was stopped at ", seen, f". {again}"])
         case "interrupted":
-            ended = f"{command} has ended without a word; it was last seen at "
+            ended = f"{command} has ended and did not say how; it was last seen at "
             return join([ended, seen, ". The same command continues where it was."])
         case _:
             return join(["No command runs. The files of the run last changed at ", seen, "."])

@@ -52,9 +52,9 @@ def _table(found: Sequence[LiveTraining]) -> Table:
         (
             ("arm", lambda each: Model(each.name)),
             ("step", _step),
-            ("loss", lambda each: _decimal(each.points[-1].loss, 3)),
+            ("loss", lambda each: decimal(each.points[-1].loss, 3)),
             ("learning rate", lambda each: f"{each.points[-1].learning_rate:.2e}"),
-            ("tokens per second", lambda each: _decimal(each.tokens_per_s, 0)),
+            ("tokens per second", lambda each: decimal(each.tokens_per_s, 0)),
             ("time left", _left),
         ),
     )
@@ -69,10 +69,6 @@ def _left(each: LiveTraining) -> str:
     if each.finished:
         return "done"
     return UNKNOWN if each.seconds_left is None else duration(each.seconds_left)
-
-
-def _decimal(value: float | None, decimals: int) -> str:
-    return UNKNOWN if value is None else decimal(value, decimals)
 
 
 def _validation(found: Sequence[LiveTraining]) -> Table | None:

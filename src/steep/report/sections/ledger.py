@@ -8,7 +8,7 @@ from steep.core.calls import STATUSES
 from steep.core.formatting import UNKNOWN, cost_of, count, decimal, duration, percent
 from steep.report.blocks import Cell, Column, Strong, Table, table
 from steep.report.run_data import Generation, ReportData
-from steep.report.spending_data import EndpointUse, StepOutcomes, TextCost
+from steep.report.spending_data import EndpointSpending, StepOutcomes, TextCost
 
 MILLION = 1e6
 PASSAGES, PREPARING = "became passages", "answers that prepare texts"
@@ -128,7 +128,7 @@ def endpoint_table(run: ReportData) -> Table | None:
     """Return the use of each endpoint and model in the whole project."""
     if not run.spending.endpoints:
         return None
-    columns: tuple[Column[EndpointUse], ...] = (
+    columns: tuple[Column[EndpointSpending], ...] = (
         ("endpoint", lambda each: each.endpoint),
         ("model", lambda each: each.model),
         ("answered", lambda each: each.answered),
@@ -144,12 +144,12 @@ def endpoint_table(run: ReportData) -> Table | None:
     return table(run.spending.endpoints, columns, note, texts=range(2))
 
 
-def _attempts(each: EndpointUse) -> str:
+def _attempts(each: EndpointSpending) -> str:
     requests = each.answered + each.failed
     return decimal(each.attempts / requests, 2) if requests else UNKNOWN
 
 
-def _latency(each: EndpointUse) -> str:
+def _latency(each: EndpointSpending) -> str:
     if not each.latency_s:
         return UNKNOWN
     return " / ".join(map(duration, each.latency_s))

@@ -167,15 +167,15 @@ def thin(
 def _arm_table(arms: Sequence[Arm]) -> Table:
     columns: tuple[Column[Arm], ...] = (
         ("arm", lambda arm: Model(arm.name)),
-        ("passages", lambda arm: _number(arm.passages)),
-        ("tokens in passages", lambda arm: _number(arm.passage_tokens)),
-        ("training tokens", lambda arm: _number(arm.tokens)),
-        ("replayed tokens", lambda arm: _number(arm.replayed_tokens)),
-        ("epochs", lambda arm: _number(arm.epochs, 1)),
-        ("steps", lambda arm: _number(arm.steps)),
-        ("final loss", lambda arm: _number(arm.final_loss, 3)),
+        ("passages", lambda arm: decimal(arm.passages, 0)),
+        ("tokens in passages", lambda arm: decimal(arm.passage_tokens, 0)),
+        ("training tokens", lambda arm: decimal(arm.tokens, 0)),
+        ("replayed tokens", lambda arm: decimal(arm.replayed_tokens, 0)),
+        ("epochs", lambda arm: decimal(arm.epochs, 1)),
+        ("steps", lambda arm: decimal(arm.steps, 0)),
+        ("final loss", lambda arm: decimal(arm.final_loss, 3)),
         ("wall time", lambda arm: duration(arm.wall_s)),
-        ("tokens per second", lambda arm: _number(_throughput(arm))),
+        ("tokens per second", lambda arm: decimal(_throughput(arm), 0)),
     )
     caption = (
         "Training tokens include replayed general text. The wall time covers all runs that trained "
@@ -183,10 +183,6 @@ def _arm_table(arms: Sequence[Arm]) -> Table:
     )
     mixes = [f" {arm.name} reads {'; '.join(map(str, arm.mix))}." for arm in arms if arm.mix]
     return table(arms, columns, caption + "".join(mixes))
-
-
-def _number(value: float | None, decimals: int = 0) -> str:
-    return UNKNOWN if value is None else decimal(value, decimals)
 
 
 def _throughput(arm: Arm) -> float | None:
