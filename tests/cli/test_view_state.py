@@ -171,7 +171,7 @@ def test_training_is_followed_step_by_step(root: Path, follower: RunFollower) ->
     assert latest.seconds_left == 10.0
     drawn = panels(run)["training"]
     assert "5 of 10" in drawn and "<svg" in drawn and "synthetic" in drawn
-    assert "The latest validation losses" in drawn and "held-out" not in drawn  # arms read documents
+    assert "The latest validation losses" in drawn and "held-out" not in drawn
     assert [*run.as_json()["trainings"][1]["points"]] == [
         {"step": 5, "tokens": 500, "loss": 4.5, "learning_rate": 1e-4}
     ]
