@@ -253,7 +253,10 @@ def test_a_configuration_cannot_be_changed(path: Path) -> None:
 
 def test_a_key_that_stands_twice_is_a_mistake(path: Path) -> None:
     path.write_text("documents: {path: d}\ngenerate:\n  pairs: 5\n  seed: 1\n  pairs: 6\n")
-    with pytest.raises(UserError, match=r"'pairs' stands here twice, in line 5"):
+    with pytest.raises(UserError, match=r"'pairs' stands here twice, in lines 3 and 5"):
+        load_config(path)
+    path.write_text("documents: {path: d}\ntrain: {seed: 1}\n\ntrain:\n  tokens: 6\n")
+    with pytest.raises(UserError, match=r"'train' .* in lines 2 and 4\n.*merge the two blocks"):
         load_config(path)
 
 

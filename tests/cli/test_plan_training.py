@@ -196,6 +196,14 @@ def test_what_cannot_be_trained_is_warned_of(project: Path, steep: Steep) -> Non
     assert found["sections"][0]["runs"][0]["tokens"] is None
 
 
+def test_an_arm_without_texts_is_warned_of_before_anything_is_paid(
+    project: Path, steep: Steep
+) -> None:
+    (warning,) = training(steep, project, "--set", "train.arms={x: [entigrph]}")["warnings"]
+    assert "refuse to start: The arm 'x' reads 'entigrph'" in warning
+    assert "where: train.arms.x" in warning and "did you mean 'entigraph'?" in warning
+
+
 def run_of(project: Path, arm: str) -> Path:
     for path in project.glob(".steep/train-*/manifest.json"):
         if json.loads(path.read_text())["arm"] == arm:

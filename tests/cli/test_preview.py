@@ -43,7 +43,12 @@ def previewed(steep: Steep, project: Path, *more: str) -> dict[str, Any]:
 
 
 def test_a_preview_is_paid_for_once(project: Path, steep: Steep, endpoint: ScriptedServer) -> None:
-    found = previewed(steep, project, "2")
+    ended = steep("generate", "--preview", "2", "--json", cwd=project)
+    assert (
+        "generate: preview: up to 2 texts of each step of entigraph, rephrase, spread over 2 doc"
+        in ended.err
+    )
+    found = json.loads(ended.out)
     by_step = [(each["recipe"], each["step"]) for each in found["calls"]]
     assert sorted(set(by_step)) == [("entigraph", "pairs"), ("rephrase", "texts")]
     assert all(by_step.count(each) == 2 for each in by_step)

@@ -164,12 +164,14 @@ def test_training_is_followed_step_by_step(root: Path, follower: RunFollower) ->
         ("raw", True, 3), ("synthetic", False, 10),
     ]  # fmt: skip
     metrics(current, range(3, 6), 10)
+    (current / "validation.jsonl").write_text('{"step": 5, "documents": 4.2}\n')
     run = follower.look()
     latest = run.trainings[-1]
     assert [each.step for each in latest.points] == [1, 2, 3, 4, 5]
     assert latest.seconds_left == 10.0
     drawn = panels(run)["training"]
     assert "5 of 10" in drawn and "<svg" in drawn and "synthetic" in drawn
+    assert "The latest validation losses" in drawn and "held-out" not in drawn
     assert [*run.as_json()["trainings"][1]["points"]] == [
         {"step": 5, "tokens": 500, "loss": 4.5, "learning_rate": 1e-4}
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from steep.core.formatting import duration
 from steep.core.progress import Progress, ProgressTracker, parts
 from steep.core.progress_state import ProgressState, RateWindow
 from steep.core.progress_text import PanelStyle, panel_lines, plain_line
-from steep.core.progress_views import PlainLines, TerminalPanel
+from steep.core.progress_views import PlainLines, ProgressFile, TerminalPanel
 from steep.core.ranges import Range
 from steep.core.run_progress import read_progress
 from steep.core.tables import display_width
@@ -362,6 +363,29 @@ def test_the_file_tells_the_tasks_of_the_process(clock: Clock, tmp_path: Path) -
     found = read(path)
     assert found["state"] == "stopped" and found["tasks"][-1]["finished"]
     assert [each.name for each in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_a_command_beside_a_running_one_leaves_its_file(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    tracker = plain(io.StringIO())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        ProgressFile(path, "run").show([], clock.now_s)
+        of_other = json.dumps({**read(path), "pid": other.pid})
+        path.write_text(of_other)
+        tracker.write_to(path, "report")
+        tracker.tick()
+        tracker.end("failed")
+        assert path.read_text() == of_other
+        silent = {**json.loads(of_other), "updated": "2026-01-01T00:00:00+00:00"}
+        path.write_text(json.dumps(silent))  # its number belongs to another program by now
+        tracker.write_to(path, "report")
+        tracker.end("done")
+        assert read(path)["command"] == "report"
+        path.write_text(of_other)
+        other.communicate()
+    tracker.write_to(path, "report")
+    tracker.end("failed")
+    assert read(path)["state"] == "failed"
 
 
 def test_a_file_that_cannot_be_written_does_not_end_the_work(clock: Clock, tmp_path: Path) -> None:

@@ -317,6 +317,16 @@ def test_what_generate_would_refuse_is_told(
     assert planned(settings(), ledger).warnings == ()
 
 
+def test_a_plan_with_nothing_to_send_needs_no_key(ledger: Ledger) -> None:
+    config = settings(pairs=1, api_key_env="STEEP_NO_SUCH_KEY")
+    prepare(ledger, config)
+    for document in TINY[1:]:
+        make(ledger, texts(config, "pairs", document), 1)
+    assert "is not set" in planned(config, ledger).warnings[0]
+    make(ledger, texts(config, "pairs", TINY[0]), 1)
+    assert (planned(config, ledger).sent, planned(config, ledger).warnings) == ((), ())
+
+
 def test_limits_a_minute_say_how_long_it_takes_at_least(ledger: Ledger) -> None:
     plan = planned(settings(pairs=10, requests_per_minute=0.5), ledger)
     assert plan.hours is not None

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TextIO
 
 from steep.core.progress_state import ProgressState
 from steep.core.progress_text import PanelStyle, panel_lines, plain_line
-from steep.core.run_progress import VERSION, RunState
+from steep.core.run_progress import VERSION, RunState, read_progress
 from steep.core.tables import display_width
 
 PLAIN_INTERVAL_S = 15.0
@@ -193,7 +193,8 @@ class ProgressFile:
     """`progress.json` of a run: the tasks of the process that works on it, for other processes.
 
     A process that is killed leaves the state `running`: whoever reads the file looks whether the
-    process `pid` exists, or, on another machine than `host`, when the file was last written.
+    process `pid` exists, or, on another machine than `host`, when the file was last written. While
+    one process works, the file is its own: commands that run beside it leave the file as it is.
     """
 
     def __init__(self, path: Path, command: str) -> None:
@@ -209,6 +210,9 @@ class ProgressFile:
         if state == "running" and now_s - self._written_s < FILE_INTERVAL_S:
             return
         self._written_s = now_s
+        other = read_progress(self._path.parent)
+        if other is not None and other.is_of_other_process:
+            return
         self._replace(
             {
                 "version": VERSION,

@@ -75,6 +75,12 @@ class RunProgress:
         return self.silent_s < SILENT_S
 
     @property
+    def is_of_other_process(self) -> bool:
+        """Whether another process works on the run; the PID of a silent one may be reused."""
+        is_own = self.pid == os.getpid() and self.host in ("", platform.node())
+        return not is_own and self.is_running and self.silent_s < SILENT_S
+
+    @property
     def silent_s(self) -> float:
         """The seconds since the last update."""
         return (datetime.now(UTC) - _time_of(self.updated)).total_seconds()

@@ -11,6 +11,17 @@ import yaml
 from steep.core.errors import UserError
 
 
+class _RepeatedKeyError(yaml.constructor.ConstructorError):
+    """A key that stands twice in a section; the problem names both lines."""
+
+    def __init__(self, first: yaml.Node, second: yaml.Node, value: yaml.Node) -> None:
+        begin, again = first.start_mark.line + 1, second.start_mark.line + 1
+        where = f"in line {begin}" if begin == again else f"in lines {begin} and {again}"
+        super().__init__(None, None, f"the key '{second.value}' stands here twice, {where}")
+        is_section = isinstance(value, yaml.MappingNode)
+        self.hint = "merge the two blocks into one" if is_section else "remove one of the two"
+
+
 class _StrictLoader(yaml.SafeLoader):
     """A loader with YAML 1.2 scalars that refuses duplicate keys.
 
@@ -24,8 +35,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
+        seen: dict[str, yaml.Node] = {}
+        for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     None,
@@ -35,10 +46,8 @@ class _StrictLoader(yaml.SafeLoader):
                     key.start_mark,
                 )
             if key.value in seen and key.tag != MERGE:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' stands here twice", key.start_mark
-                )
-            seen.add(key.value)
+                raise _RepeatedKeyError(seen[key.value], key, value)
+            seen[key.value] = key
         return super().construct_mapping(node, deep)
 
     def construct_decimal(self, node: yaml.ScalarNode) -> int:
@@ -96,6 +105,8 @@ def _not_yaml(path: Path, error: yaml.YAMLError | UnicodeDecodeError) -> UserErr
     mark = getattr(error, "problem_mark", None)
     if "'\\t'" in problem:
         hint = "indent with spaces; a tab stands there"
+    elif isinstance(error, _RepeatedKeyError):
+        hint = error.hint
     elif "found another document" in problem:
         problem, hint = "a second document", "remove the line --- and merge the sections"
     else:

@@ -157,8 +157,10 @@ def plan_of(
     found = _forecast(settings, view, budget, totals, measured)
     speed, slowest, source = _speed(rate, measured, settings, len(hosts))
     sent = dict.fromkeys(each.document_id for each in found.documents if each.to_do.calls.high > 0)
-    warnings = [*_unusable(settings, root), *_limit_warnings(limit, budget, found)]
-    warnings += _empty_warnings(view, totals)
+    asked_again = _asked_again(view, settings.max_attempts)
+    limited = [*_limit_warnings(limit, budget, found)]
+    is_called = bool(sent or asked_again.calls or totals.submitted or limited)
+    warnings = [*_unusable(settings, root, is_called), *limited, *_empty_warnings(view, totals)]
     return Plan(
         recipes=tuple(recipe.name for recipe in view.recipes),
         model=settings.model,
@@ -166,7 +168,7 @@ def plan_of(
         hosts=tuple(host.reading(sent) for host in hosts),
         sent=tuple(sent),
         forecast=found,
-        asked_again=_asked_again(view, settings.max_attempts),
+        asked_again=asked_again,
         completed=totals,
         in_all=_in_all(ledger),
         target_tokens=settings.target_tokens,
@@ -311,10 +313,10 @@ def _hours(
     return Range(*(hours(calls[c], prompts[c], answers[c], rates[c]) for c in CASES))
 
 
-def _unusable(settings: GenerateConfig, root: Path | None) -> Iterable[str]:
-    """Yield why a generation would fail before its first call."""
+def _unusable(settings: GenerateConfig, root: Path | None, is_called: bool) -> Iterable[str]:
+    """Yield why a generation would fail before its first call, or without any."""
     attempts: list[Callable[[], object]] = [lambda: clients.check(settings, root)]
-    if urls := base_urls(settings):
+    if is_called and (urls := base_urls(settings)):
         from steep.llm.address import checked_url, read_key
 
         attempts += [partial(checked_url, url) for url in urls]

@@ -15,6 +15,7 @@ from typing import Any
 
 from steep.core.calls import Call, Completion, Usage
 from steep.core.errors import UserError
+from steep.core.formatting import plural
 from steep.documents.document import Document
 from steep.generation.config import GenerateConfig
 from steep.generation.plan import PlannedCall, PlanView, is_final
@@ -120,10 +121,9 @@ def make_preview(
     for each in chosen[: number % len(chosen)]:
         texts[each.id] += 1
     shares = shares_of(settings, documents, chosen)
-    most = max(texts.values())
-    announce(
-        "generate: preview: up to %d texts of each step", most, shares, recipes, settings.model
-    )
+    spread = "spread over" if len(chosen) > 1 else "about"
+    what = f"generate: preview: up to {plural(number, 'text')} of each step of %s, {spread} %s"
+    announce(what, max(texts.values()), shares, recipes, settings.model)
     views = [
         (
             own,

@@ -42,9 +42,8 @@ def make_calls(
     settings = online(settings, "plan: probe")
     recipes, chosen = recipes_of(settings), choose(documents, number)
     shares = shares_of(settings, documents, chosen)
-    announce(
-        "plan: probe: up to %d calls of each step", PROBE_CALLS, shares, recipes, settings.model
-    )
+    what = f"plan: probe: up to {PROBE_CALLS} calls of each step of %s about %s"
+    announce(what, PROBE_CALLS, shares, recipes, settings.model)
     for _, own, part in shares:
         view = PlanView(part, recipes, ledger, most_per_step=PROBE_CALLS)
         counts = run_generation(own, view, root=root).totals.counts
@@ -93,7 +92,7 @@ def announce(
     """Log which documents are sent where, and what this can cost at most.
 
     Args:
-        what: The beginning of the log line, with a place for `most`.
+        what: The beginning of the log line, with places for recipes and number of documents.
         most: Calls of each step about each document.
         shares: The documents of each endpoint.
         recipes: The recipes.
@@ -106,8 +105,7 @@ def announce(
     away = [(host.name, len(part)) for host, _, part in shares if host.leaves]
     sent = " and ".join(f"{name} ({number} of them)" for name, number in away)
     log.info(
-        f"{what} of %s about %s, by %s; %s; %s",
-        most,
+        f"{what}, by %s; %s; %s",
         ", ".join(recipe.name for recipe in recipes),
         plural(len(chosen), "document"),
         model,

@@ -29,9 +29,8 @@ from steep.llm.model_names import (
     missing_libraries,
 )
 from steep.stages import documents as documents_stage
-from steep.stages import instruct
+from steep.stages import instruct, tokenize
 from steep.stages.finished_artifacts import Finished, look
-from steep.stages.tokenize import replay_path
 from steep.tokens.build import INSTRUCTION, REPLAY, VALIDATION
 from steep.training.config import OptimizationConfig
 from steep.training.forecast import (
@@ -100,11 +99,15 @@ def forecast(
 def _lister(config: Config, project: Project, plan: Plan | None) -> RunLister:
     """Return the finished artifacts; shards change if a recipe they read is not complete."""
     problems: list[str] = []
+    found = Finished(set())
+    try:
+        tokenize.check(config, project)
+    except UserError as error:
+        problems.append(refusal("tokenize", error))
     try:
         found = look(config, project)
     except UserError as error:
-        found = Finished(set())
-        problems.append(refusal("tokenize", error))
+        problems = problems or [refusal("tokenize", error)]
     steps = plan.forecast.steps if plan else ()
     unwritten = {each.recipe for each in steps if each.to_do.calls.high > 0}
     change = {arm for arm, recipes in config.train.reads.items() if unwritten & set(recipes)}
@@ -155,7 +158,7 @@ class TextTokens:
         held_out = sum(texts, ZERO).times(holdout)
         sets = [held_out] if held_out.high else []
         sets.append(self._documents())
-        replay = replay_path(config)
+        replay = tokenize.replay_path(config)
         if config.train.replay_rate and replay.is_file():
             sets.append(_tokens_of(replay.stat().st_size).times(holdout))
         return sets

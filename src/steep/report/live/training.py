@@ -81,5 +81,5 @@ def _validation(found: Sequence[LiveTraining]) -> Table | None:
     ]
     if not rows:
         return None
-    caption = "The latest loss on held-out text, in nats per token."
+    caption = "The latest validation losses, in nats per token."
     return Table(("arm", "step", "text", "loss"), rows, caption, texts=(0, 2))
