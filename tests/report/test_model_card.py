@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from fixture_run import ENTITIES, write_run
@@ -104,12 +107,44 @@ def test_the_card_has_every_result_and_quotes_nothing(run: ReportData) -> None:
         "### Faithfulness of synthetic texts",
     ):  # fmt: skip
         assert f"\n{heading}\n" in text
+    for heading in ("Length and place of options", "Calibration", "Letters"):
+        assert f"# {heading}\n" not in text
     assert all(f"\n| {model} |" in text for model in MODELS)
     assert "secret" not in text and "Not measured" not in text
     assert "Words of 1 question were in prompts of entigraph." in text
     assert not [title for title in ENTITIES if title in text]
     assert "http" not in text, "no address of the generator"
     assert "| `train.seed` | 3 |" in text and "a \\| processor" in text
+
+
+def test_the_card_has_no_text_of_a_document_or_passage(run: ReportData, tmp_path: Path) -> None:
+    texts = [
+        row["text"]
+        for path in tmp_path.rglob("documents.jsonl")
+        for row in map(json.loads, path.read_text().splitlines())
+    ]
+    for name in ("passages", "rejected"):
+        for path in tmp_path.rglob(f"{name}.parquet"):
+            texts += pq.read_table(path).column("text").to_pylist()
+    document, passage = texts[0], texts[-1]
+    quoting = replace(
+        run.tables,
+        contamination=replace(
+            CONTAMINATION, found=(replace(CONTAMINATION.found[0], excerpt=document),)
+        ),
+        faithfulness=replace(
+            FAITHFULNESS, examples=(UnsupportedClaim("entigraph", "doc1", "p1", passage),)
+        ),
+    )
+    card = card_text(card_of(replace(run, tables=quoting)))
+    assert len(texts) > 100
+    assert not {each for text in texts for each in _runs(text)} & _runs(card)
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """Return every sequence of four words."""
+    words = re.findall(r"\w+", text.lower())
+    return set(zip(words, words[1:], words[2:], words[3:], strict=False))
 
 
 def test_the_generator_is_named_without_its_host(run: ReportData) -> None:
@@ -159,10 +194,10 @@ def test_a_section_as_markdown() -> None:
             Part("Kept", [Bullets(["one"])]),
             Part("Empty", [Table(("secret",), [("secret",)], quotes=True)]),
             Part("Detail", ["detail"], is_detail=True),
-            Part("Left out", ["left out"]),
+            Part("Questions", ["left out"], about_questions=True),
         ],
     )
-    assert list(section_lines(section, 2, left_out=["Left out"])) == [
+    assert list(section_lines(section, 2)) == [
         "## A \\<title\\>",
         *("", "A text of two lines."),
         *("", "| name | n (all) |", "|---|---:|", "| a\\|b | 1,234 |", "| c | **5** |"),

@@ -164,7 +164,7 @@ def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
     yield Part("Parsed answers", [_parsed_table(found), *_asked_without(found)])
     if letters := list(found.letters):
         tables = [_gold_table(found, letters), _chosen_table(found, letters)]
-        yield Part("Letters", tables)
+        yield Part("Letters", tables, about_questions=True)
     if found.bias:
         yield answers_bias(found.bias)
 
