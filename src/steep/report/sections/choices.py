@@ -17,6 +17,7 @@ from steep.report.blocks import (
     Block,
     Cell,
     Column,
+    Fold,
     Model,
     Part,
     Table,
@@ -129,7 +130,7 @@ def calibration_part(found: Sequence[Calibration]) -> Part:
             opening,
             *(_calibration_table(each) for each in found),
             *(
-                Part(f"Reliability by {normalizer_name(each.normalizer)}", _reliability(each), True)
+                Fold(f"Reliability by {normalizer_name(each.normalizer)}", _reliability(each))
                 for each in found
             ),
         ],
