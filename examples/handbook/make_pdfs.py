@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 STYLE = """
-@page { size: A5; margin: 20mm 18mm; }
+@page { size: A4; margin: 20mm 18mm; }
 body { font: 11pt/1.5 serif; } h1 { font-size: 20pt; } h2 { font-size: 13pt; margin-top: 1.4em; }
 table { border-collapse: collapse; }
 td { border: 1px solid #888; padding: 3pt 6pt; vertical-align: top; }

@@ -85,7 +85,7 @@ def read_short_answers(path: Path, documents: Sequence[Document]) -> Questions:
 
 
 def _asked(path: Path, titles: Mapping[str, str], skipped: list[SkippedQuestion]) -> list[Question]:
-    hint = "set evaluate.questions to a JSONL file, or to null for no evaluation"
+    hint = "name a JSONL file that exists, or leave questions out (evaluate.questions: null)"
     text = utf8_text(path, "questions", hint)
     parse = _quality_rows if is_quality(first_record(text)) else _jsonl_rows
     return list(_on_known_documents(parse(text, path.name, skipped), titles, skipped))
