@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,15 @@ def test_status_adds_up(finished: Path, steep: Steep) -> None:
     assert (
         f"{OPENINGS + PAIRS} planned = {OPENINGS + PAIRS} done" in steep("status", cwd=finished).out
     )
+
+
+def test_the_output_ends_with_the_headline_and_the_report(finished: Path) -> None:
+    said, _, report = (finished / "first.out").read_text().rstrip().rpartition("\n")
+    assert report.startswith("report: ")
+    page = (finished / "runs/default/report.html").read_text()
+    opening = unescape(page.partition('<p class="lede">')[2].partition("</p>")[0])
+    assert opening.startswith("On 6 questions about 3 documents")
+    assert " ".join(said.split()).endswith(opening)
 
 
 def test_a_second_run_does_nothing_and_says_so(

@@ -114,7 +114,9 @@ def test_an_entity_that_is_searched_shows_its_passages(page: Page) -> None:
     assert passages.count() == counted(page)
     passages.first.locator("summary").click()
     assert "Isla Thorne" in passages.first.locator(".text").inner_text()
-    search.fill("nobody of this name")
+    search.fill("nobody of this name")  # said while typing, and again after Enter
+    status = page.locator("#explorer [role=status]")
+    assert status.inner_text() == "No entity of this name in the page."
     search.press("Enter")
     assert heading(page) == "Isla Thorne"
     assert "No entity" in page.locator("#explorer [role=status]").inner_text()

@@ -112,6 +112,8 @@ def test_lengths_places_and_calibration_of_likelihoods_stand_beside_chance(tmp_p
     calibration = text.split("Calibration")[1].split("Reliability by")[0]
     assert f"base{100 * model['probability']:.1f}%+41.1[+30.5, +50.9]1.054" in calibration
     assert "equal probabilities for all options have 0.750" in calibration
+    folds = (tmp_path / "runs/demo/report.html").read_text()
+    assert "<details><summary>Reliability by total log-likelihood</summary>" in folds
     last = model["bins"][-1]
     assert (
         f"base{100 * last['low']:.0f}% to {100 * last['high']:.0f}%{last['accuracy']['n']}" in text

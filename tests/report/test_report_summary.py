@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from fixture_tables import tables
 from fixture_theory import add_comparison, add_study
 
 from steep.core.files import read_json
+from steep.report.blocks import Figure, PageSection
 from steep.report.next_steps import next_steps
 from steep.report.render import render_report
 from steep.report.run_data import ReportData, load_run
+from steep.report.sections.closed_book import likelihood
 
 
 def run_of(root: Path, **found: Any) -> ReportData:
@@ -44,6 +47,20 @@ def test_the_summary_shows_all_models_with_and_without_retrieval(tmp_path: Path)
     assert "Accuracy closed book by log-likelihood per token and with retrieval" in said
     alone = words(tmp_path, write_run(tmp_path))
     assert "and with retrieval, over all" not in alone
+
+
+def test_a_chart_of_one_kind_of_question_is_drawn_once(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    found = run.tables.likelihood
+    assert found is not None
+    one = tuple(replace(each, by_kind={}) for each in found.models)
+    alone = replace(run.tables, likelihood=replace(found, models=one))
+    assert _charts(likelihood(run.tables)) == _charts(likelihood(alone)) + 1
+
+
+def _charts(section: PageSection | None) -> int:
+    assert section is not None
+    return sum(isinstance(each, Figure) for each in section.blocks)
 
 
 # ---- next steps ----------------------------------------------------------------------------------

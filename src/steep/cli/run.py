@@ -92,9 +92,10 @@ def run_all(opened: Opened, as_json: bool) -> None:
         return
     _print_counts(result)
     if scores:
-        from steep.cli.score_lines import print_scores
+        from steep.cli.score_lines import print_headline, print_scores
 
         print_scores(scores)
+        print_headline(scores)
     typer.echo(f"report: {result.report}")
 
 

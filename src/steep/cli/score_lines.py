@@ -11,6 +11,7 @@ from steep.core.formatting import plural
 from steep.core.tables import table, wrap_text
 from steep.evaluation.results import Scores
 from steep.report.blocks import Block, Bullets, Fold, PageSection, Part, Table
+from steep.report.conclusions import headline
 from steep.report.plain import cell_text, heading_text
 from steep.report.render import result_sections
 from steep.report.results import ResultTables
@@ -23,6 +24,12 @@ def print_scores(scores: Scores) -> None:
     typer.echo()
     for reason, number in Counter(each.reason for each in scores.skipped).items():
         typer.echo(wrap_text(f"not scored: {plural(number, 'question')}, {reason}"))
+
+
+def print_headline(scores: Scores) -> None:
+    """Print the first sentence of the report, where there are closed-book questions."""
+    for found, how in ResultTables.of(scores).closed_book()[:1]:
+        typer.echo(wrap_text(headline(found, how), hang=0))
 
 
 def print_section(section: PageSection) -> None:

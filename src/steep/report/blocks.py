@@ -124,11 +124,20 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Blocks under their own heading; the terminal leaves out details."""
+    """Blocks under their own heading.
+
+    Attributes:
+        heading: The text of the heading.
+        blocks: What stands below it.
+        is_detail: Whether the terminal and the model card leave it out.
+        about_questions: Whether it says more about the questions than about the models, so that
+            the model card leaves it out.
+    """
 
     heading: str
     blocks: Sequence[Block]
     is_detail: bool = False
+    about_questions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

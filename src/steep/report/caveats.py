@@ -111,7 +111,7 @@ def _generator(run: ReportData) -> Note:
 def _where(generation: Generation) -> str:
     if generation.endpoint == IN_PROCESS:
         return "in this process"
-    return f"by {generation.endpoint}" if generation.endpoint else "by an unnamed endpoint"
+    return f"by {generation.endpoint or generation.model or 'an unnamed endpoint'}"
 
 
 def _recorded(run: ReportData, corpus: CorpusSummary) -> Note:

@@ -32,18 +32,33 @@ from steep.report.blocks import (
 from steep.report.charts import Axis, Whisker, WhiskerGroup, whisker_chart
 from steep.report.conclusions import conclusions, verdict
 from steep.report.html import Html
-from steep.report.results import IntervalEstimate, chance_of, estimate, kinds, of_kind
+from steep.report.results import (
+    IntervalEstimate,
+    ResultTables,
+    chance_of,
+    estimate,
+    kinds,
+    of_kind,
+)
 
 ALL = "all questions"
 SHOWN_PLANNED = 4
 PERCENT_TICKS = tuple((i / 4, percent(i / 4, 0)) for i in range(5))
 
 
-def accuracies(found: ModelComparison, title: str, caption: str, measure: str) -> list[Block]:
+def accuracies(
+    tables: ResultTables, found: ModelComparison, title: str, caption: str, measure: str
+) -> list[Block]:
     """Return the chart and the table of accuracies, and all about their differences."""
     chart = Figure(caption, lambda series: accuracy_chart(series, found, title))
-    some = any(estimate(model) for model in found.models)
-    return [chart if some else None, accuracy_table(found), *comparison(found, measure)]
+    drawn = any(estimate(model) for model in found.models) and not _is_in_summary(tables, found)
+    return [chart if drawn else None, accuracy_table(found), *comparison(found, measure)]
+
+
+def _is_in_summary(tables: ResultTables, found: ModelComparison) -> bool:
+    """Return whether the chart of the summary has all that a chart of these would show."""
+    first, _ = tables.closed_book()[0]
+    return found is first and not kinds(found) and not found.arms
 
 
 def scores_part(heading: str, found: ModelComparison) -> Part:

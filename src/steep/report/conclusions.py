@@ -33,7 +33,7 @@ def headline(scores: ModelComparison, how: str) -> str:
     pairs = [pair for pair in scores.pairs if pair.planned]
     found = [pair for pair in pairs if verdict(pair) == "significant"]
     if not pairs and scores.pairs:
-        return f"{asked}, no planned comparison was made; those below are exploratory."
+        return f"{asked}, no planned comparison was made; all comparisons are exploratory."
     if not pairs:
         return f"{asked}, one model was evaluated; there is no other model to compare it with."
     if not found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from steep.report.blocks import Block, Bullets, Cell, PageSection, Part, Strong, Table
 from steep.report.html import Html
@@ -17,19 +17,18 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def section_lines(section: PageSection, level: int, left_out: Container[str] = ()) -> Iterator[str]:
+def section_lines(section: PageSection, level: int) -> Iterator[str]:
     """Return the lines of a section under a heading of this level.
 
-    Details and what quotes documents, texts or questions are left out, and the parts with the
-    headings in `left_out`.
+    Details, parts about the questions, and what quotes documents, texts or questions are left out.
     """
     yield f"{'#' * level} {escaped(section.title)}"
     if section.opening:
         yield from ("", escaped(section.opening))
-    yield from _lines(section.blocks, level + 1, left_out)
+    yield from _lines(section.blocks, level + 1)
 
 
-def _lines(blocks: Iterable[Block], level: int, left_out: Container[str]) -> Iterator[str]:
+def _lines(blocks: Iterable[Block], level: int) -> Iterator[str]:
     for block in blocks:
         match block:
             case str():
@@ -38,8 +37,8 @@ def _lines(blocks: Iterable[Block], level: int, left_out: Container[str]) -> Ite
                 yield from ("", *(f"- {escaped(each)}" for each in block.items))
             case Table() if not block.quotes:
                 yield from ("", *table_lines(block))
-            case Part() if not block.is_detail and block.heading not in left_out:
-                if inner := list(_lines(block.blocks, level + 1, left_out)):
+            case Part() if not (block.is_detail or block.about_questions):
+                if inner := list(_lines(block.blocks, level + 1)):
                     yield from ("", f"{'#' * level} {escaped(block.heading)}", *inner)
 
 

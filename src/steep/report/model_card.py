@@ -26,8 +26,6 @@ from steep.report.results import estimate
 from steep.report.run_data import Arm, ReportData
 
 UNKNOWN_LICENSE = "unknown"
-# Parts about how options are chosen, which say more about the questions than about the model.
-LEFT_OUT = ("Length and place of options", "Calibration", "Letters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ def _results(card: ModelCard) -> Iterator[str]:
     )
     for section in sections:
         yield ""
-        yield from section_lines(section, level=3, left_out=LEFT_OUT)
+        yield from section_lines(section, level=3)
     if missing := _not_measured(card.run):
         yield from ("", f"Not measured: {listing(missing)}.")
 

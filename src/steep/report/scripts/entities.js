@@ -178,6 +178,7 @@ function explore(host, data) {
 
   const input = make("input", {
     type: "search", id: "entity-search", list: "entity-names", autocomplete: "off", spellcheck: "false",
+    oninput: say,
     onchange: search,
     onkeydown: (event) => event.key === "Enter" && search(),
   });
@@ -195,13 +196,19 @@ function explore(host, data) {
     trail, heading, summary, picture, below);
   host.hidden = false;
 
-  function search() {
+  function find() {
     const wanted = key(input.value);
-    if (!wanted) return;
-    const exact = numbers.get(wanted);
-    const found = exact ?? entities.findIndex((each) => key(each.name).includes(wanted));
-    said.textContent = found < 0 ? "No entity of this page has this name." : "";
-    if (found >= 0) choose(found);
+    return numbers.get(wanted) ?? entities.findIndex((each) => key(each.name).includes(wanted));
+  }
+
+  function say() {
+    said.textContent = find() < 0 ? "No entity of this name in the page." : "";
+  }
+
+  function search() {
+    say();
+    const found = find();
+    if (key(input.value) && found >= 0) choose(found);
   }
 
   function choose(number, isFromPage = false) {

@@ -17,6 +17,7 @@ from steep.report.blocks import (
     Block,
     Cell,
     Column,
+    Fold,
     Model,
     Part,
     Table,
@@ -27,6 +28,7 @@ from steep.report.blocks import (
 )
 from steep.report.results import normalizer_name
 
+BIAS = "Length and place of options"
 CHANCE, GOLD = "random choice", "right option"
 Extremes = Callable[[OptionShares], tuple[float | None, float | None]]
 
@@ -53,7 +55,7 @@ def likelihood_bias(found: OptionBias) -> Part:
         "choice, shuffle the options before a model is shown them as letters."
     )
     blocks.append(_by_normalizer(found, _places, "first / last", caption))
-    return Part("Length and place of options", blocks)
+    return Part(BIAS, blocks, about_questions=True)
 
 
 def answers_bias(found: OptionBias) -> Part:
@@ -77,7 +79,7 @@ def answers_bias(found: OptionBias) -> Part:
             f"({plural(found.gold.n_lengths, 'question')} with options that differ in length)"
         )
     caption += ". Questions with one right option; of models, those for which one was chosen."
-    return Part("Length and place of options", [table(shares, columns, caption)])
+    return Part(BIAS, [table(shares, columns, caption)], about_questions=True)
 
 
 def _by_normalizer(found: OptionBias, of: Extremes, detail: str, caption: str) -> Table:
@@ -128,10 +130,11 @@ def calibration_part(found: Sequence[Calibration]) -> Part:
             opening,
             *(_calibration_table(each) for each in found),
             *(
-                Part(f"Reliability by {normalizer_name(each.normalizer)}", _reliability(each), True)
+                Fold(f"Reliability by {normalizer_name(each.normalizer)}", _reliability(each))
                 for each in found
             ),
         ],
+        about_questions=True,
     )
 
 

@@ -100,7 +100,9 @@ def likelihood(tables: ResultTables) -> PageSection | None:
         f"is the option with the highest {normalizer}. Intervals are 95%, clustered by document.",
         [
             _several_right(found),
-            *accuracies(found, title, caption, f"the choice among given options by {normalizer}"),
+            *accuracies(
+                tables, found, title, caption, f"the choice among given options by {normalizer}"
+            ),
             _normalizer_table(found),
             likelihood_bias(found.bias) if found.bias else None,
             calibration_part(found.calibration) if found.calibration else None,
@@ -144,7 +146,7 @@ def answers(tables: ResultTables) -> PageSection | None:
         "Models generate answers without a document, and a parser reads them. Intervals are 95%, "
         "clustered by document.",
         [
-            *(_multiple_choice(letters) if letters else ()),
+            *(_multiple_choice(tables, letters) if letters else ()),
             *(_short_answers(short) if short else ()),
             *(judged_answers(tables.judged_answers) if tables.judged_answers else ()),
             None if tables.likelihood else skipped_questions(tables),
@@ -152,7 +154,7 @@ def answers(tables: ResultTables) -> PageSection | None:
     )
 
 
-def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
+def _multiple_choice(tables: ResultTables, found: AnswersResult) -> Iterator[Block]:
     yield Part("Multiple choice", [protocol_text(found.protocol)])
     yield from found.warnings
     yield _several_right(found)
@@ -160,11 +162,11 @@ def _multiple_choice(found: AnswersResult) -> Iterator[Block]:
     caption = "Accuracy of generated answers, with 95% intervals clustered by document."
     parser = found.protocol.parser
     measure = f"a letter generated after worked examples, read by the parser '{parser}'"
-    yield from accuracies(found, title, caption, measure)
+    yield from accuracies(tables, found, title, caption, measure)
     yield Part("Parsed answers", [_parsed_table(found), *_asked_without(found)])
     if letters := list(found.letters):
-        tables = [_gold_table(found, letters), _chosen_table(found, letters)]
-        yield Part("Letters", tables)
+        shown = [_gold_table(found, letters), _chosen_table(found, letters)]
+        yield Part("Letters", shown, about_questions=True)
     if found.bias:
         yield answers_bias(found.bias)
 
