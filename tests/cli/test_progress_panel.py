@@ -48,6 +48,11 @@ def progress_of(project: Path) -> dict[str, Any]:
     return found
 
 
+def obey_ctrl_c() -> None:
+    """Do as on a terminal, also where the tests run in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class OnTerminal:
     """A command on a terminal of 80 columns and 24 rows."""
 
@@ -62,6 +67,7 @@ class OnTerminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=obey_ctrl_c,
         )
         os.close(slave)
         self._bytes = b""
