@@ -117,7 +117,7 @@ def test_a_terminal_has_one_panel_and_is_clean_afterwards(
         assert code == -signal.SIGKILL and progress_of(slow)["state"] == "running"
         return
     assert code == 130
-    assert "━" not in text and "in flight (Ctrl-C again drops them)" in " ".join(text.split())
+    assert "━" not in text, "the panel is gone"
     assert lines[-2] == "steep: interrupted; run the same command again to resume"
     assert lines[-3].startswith("generate: in this run, ") and "cost $" in lines[-3]
     found = progress_of(slow)
