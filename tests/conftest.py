@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,11 @@ from steep.testing.tiny_model import make_tiny_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+with contextlib.suppress(ImportError), warnings.catch_warnings(action="ignore"):
+    # PyTorch's compiler imports it. It replaces distutils, which has to happen before any test
+    # imports distutils (Python 3.11).
+    importlib.import_module("setuptools")
 
 if "STEEP_TEST_DEVICE" not in os.environ:  # of tests/training/test_on_gpu.py; others use no GPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
